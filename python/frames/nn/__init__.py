@@ -1,0 +1,1 @@
+"""Neural networks: backbones, radial bases, heads. Knows nothing of files, configurations or engines."""
