@@ -1,0 +1,29 @@
+"""Writing files so that a kill or a full disk never leaves half of one in place of a good one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from frames.errors import FramesError
+
+
+def write_atomically(path: str | Path, write: Callable[[Path], object]) -> None:
+    """Calls `write(temporary)` beside `path`, flushes it to the disk and renames it over `path`.
+
+    Raises FramesError if the file cannot be written (folder missing, no permission, disk full); what was at `path`
+    before stays as it was.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write(temporary)
+        with temporary.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except (OSError, RuntimeError) as error:
+        # torch reports a full disk as a RuntimeError of its archive writer
+        raise FramesError(f"{path}: cannot be written ({error}); the file that was there before is unchanged") from error
+    finally:
+        temporary.unlink(missing_ok=True)
