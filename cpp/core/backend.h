@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "core/graph.h"
+#include "core/metadata.h"
+
+namespace frames {
+
+/// How a backend makes features of ghost atoms agree with their owners between the layers of a model.
+///
+/// Rows belong to the nodes of the graph: `rows` is [Graph::atoms, width], contiguous. Every rank of the
+/// engine makes the same sequence of calls, also one that has no atoms, so a backend makes them even for an
+/// empty graph.
+class GhostExchange {
+ public:
+  virtual ~GhostExchange() = default;
+
+  /// Overwrites the rows of ghost nodes [locals, atoms) with those of the local atoms that they stand for.
+  virtual void forward(float* rows, std::int32_t width) = 0;
+  virtual void forward(double* rows, std::int32_t width) = 0;
+
+  /// Adds the rows of ghost nodes to those of the local atoms that they stand for; ghost rows are then
+  /// unspecified.
+  virtual void reverse(float* rows, std::int32_t width) = 0;
+  virtual void reverse(double* rows, std::int32_t width) = 0;
+};
+
+/// A loaded model. One thread uses one object at a time; objects share nothing.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual const Metadata& metadata() const = 0;
+
+  /// For logs, for example "native, AVX2, 1 thread" or "torchscript, PyTorch 2.9.1, cpu, 1 thread".
+  virtual std::string description() const = 0;
+
+  /// True if features of ghost nodes are exchanged between layers, so that edges of local atoms are enough.
+  /// False if the graph must hold the edges of all nodes within `receptive_layers - 1` hops of a local atom.
+  virtual bool exchanges_ghosts() const = 0;
+
+  /// Energies of local atoms and the gradient with respect to every edge vector.
+  /// @param exchange null where no node stands for an atom of another rank.
+  /// Throws Error. Takes no memory once the sizes of graphs have been seen.
+  virtual void evaluate(const Graph& graph, GhostExchange* exchange, Output& output) = 0;
+};
+
+}  // namespace frames
