@@ -1,0 +1,1 @@
+"""Trajectories: reading, checking, splitting and generating them."""
