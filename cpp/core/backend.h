@@ -41,6 +41,10 @@ class Backend {
   /// False if the graph must hold the edges of all nodes within `receptive_layers - 1` hops of a local atom.
   virtual bool exchanges_ghosts() const = 0;
 
+  /// Largest relative deviation from the exported model that rounding explains, for the replay of the test
+  /// frame.
+  virtual double tolerance() const { return metadata().dtype == Metadata::Dtype::float32 ? 1e-5 : 1e-10; }
+
   /// Energies of local atoms and the gradient with respect to every edge vector.
   /// @param exchange null where no node stands for an atom of another rank.
   /// Throws Error. Takes no memory once the sizes of graphs have been seen.
