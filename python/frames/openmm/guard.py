@@ -1,0 +1,78 @@
+"""Imports of OpenMM and of its PyTorch plug-in, with a message where they are absent or do not fit together."""
+
+from __future__ import annotations
+
+import logging
+from importlib import metadata
+from typing import Any
+
+from frames.errors import FramesError
+from frames.inference import import_torch
+
+# The wheel of openmmtorch on PyPI is compiled against one binary interface of PyTorch; with another, a simulation
+# fails at its first step. Builds from elsewhere (conda-forge) are pinned to their PyTorch by their package manager.
+TORCH_OF_WHEEL = {"1.5": ("2.8", "2.9")}
+HOW_TO_INSTALL = "pip install openmm==8.6.* openmmtorch==1.5 torch==2.9.1"
+
+
+def import_openmm() -> Any:
+    """The openmm module. Raises FramesError if it cannot be imported."""
+    try:
+        import openmm
+        import openmm.app
+    except ImportError as error:
+        raise FramesError(f"OpenMM cannot be imported ({error}); install it: {HOW_TO_INSTALL}") from None
+    return openmm
+
+
+def import_openmmtorch() -> Any:
+    """The openmmtorch module. Raises FramesError if it, OpenMM or PyTorch is absent, or their versions do not fit."""
+    import_openmm()
+    versions = {name: installed_version(name) for name in ("openmmtorch", "torch")}
+    for name, version in versions.items():
+        if version is None:
+            raise FramesError(f"a TorchForce needs {name}, which is not installed: {HOW_TO_INSTALL}")
+    check_torch_fits(str(versions["openmmtorch"]), str(versions["torch"]), from_wheel=_is_wheel())
+    import_torch("a TorchForce")  # first: it loads the libraries that openmmtorch is linked to
+    root = logging.getLogger()
+    root.addFilter(_not_about_simtk)
+    try:
+        import openmmtorch
+    except ImportError as error:
+        raise FramesError(
+            f"openmmtorch {versions['openmmtorch']} cannot be imported with torch {versions['torch']} ({error}); "
+            f"install versions that fit: {HOW_TO_INSTALL}"
+        ) from None
+    finally:
+        root.removeFilter(_not_about_simtk)
+    return openmmtorch
+
+
+def check_torch_fits(openmmtorch: str, torch: str, *, from_wheel: bool) -> None:
+    """Raises FramesError if the wheel of this version of openmmtorch was made for other versions of PyTorch."""
+    wanted = TORCH_OF_WHEEL.get(openmmtorch)
+    minor = ".".join(torch.split(".")[:2])
+    if from_wheel and wanted and minor not in wanted:
+        raise FramesError(
+            f"torch {torch} is installed, but openmmtorch {openmmtorch} was compiled for torch "
+            f"{' and '.join(wanted)}: {HOW_TO_INSTALL}"
+        )
+
+
+def installed_version(distribution: str) -> str | None:
+    """Version of an installed distribution, None if there is none."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _is_wheel() -> bool:
+    """Whether openmmtorch came from PyPI: its wheel carries the plug-in itself."""
+    files = metadata.files("openmmtorch") or []
+    return any(file.name.startswith("libOpenMMTorch.") or file.name == "OpenMMTorch.dll" for file in files)
+
+
+def _not_about_simtk(record: logging.LogRecord) -> bool:
+    """Drops the notice that openmmtorch 1.5 itself provokes by importing OpenMM under its old name."""
+    return "simtk.openmm" not in record.getMessage()

@@ -1,0 +1,108 @@
+"""Structures for the parity tests, and how to ask OpenMM for one energy and its forces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.build import molecule
+
+from frames.units import conversion
+
+EV = conversion("kJ/mol", "eV")
+ANGSTROM = conversion("nm", "Å")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A structure; positions and cell in Å, cell None without periodic boundaries."""
+
+    name: str
+    numbers: list[int]
+    positions: np.ndarray
+    cell: np.ndarray | None
+
+    def atoms(self) -> Atoms:
+        """The same for ASE."""
+        return Atoms(self.numbers, self.positions, cell=self.cell, pbc=self.cell is not None)
+
+
+def jittered_lattice(name: str, shape: tuple[int, int, int], cell: list[list[float]], seed: int) -> Case:
+    """C, H and O atoms on a lattice with a random displacement, some of them moved to other periodic images."""
+    rng = np.random.default_rng(seed)
+    steps = np.stack(np.meshgrid(*[np.arange(n) / n for n in shape], indexing="ij"), axis=-1).reshape(-1, 3)
+    box = np.array(cell)
+    positions = steps @ box + rng.uniform(-0.15, 0.15, (len(steps), 3))
+    positions += rng.integers(-2, 3, (len(steps), 3)) @ box
+    numbers = rng.choice([1, 6, 8], len(steps))
+    return Case(name, numbers.tolist(), positions, box)
+
+
+def ethanol() -> Case:
+    """Nine atoms without periodic boundaries."""
+    atoms = molecule("CH3CH2OH")
+    return Case("ethanol", atoms.numbers.tolist(), atoms.positions, None)
+
+
+def cases() -> list[Case]:
+    """Boxes wider than twice the toy model's cutoff of 4 Å, between one and two cutoffs, and narrower than it."""
+    crystal = jittered_lattice("crystal", (5, 5, 5), [[9, 0, 0], [0, 10, 0], [0, 0, 11]], 1)
+    large = jittered_lattice("large", (9, 8, 7), [[18, 0, 0], [0, 16, 0], [0, 0, 14]], 5)
+    return [
+        ethanol(),
+        Case("one atom", [8], np.zeros((1, 3)), None),
+        Case("far apart", [8, 1], np.array([[0.0, 0, 0], [0, 0, 7.0]]), None),
+        crystal,
+        jittered_lattice("triclinic", (5, 5, 5), [[10, 0, 0], [4, 9.5, 0], [-3, 4.5, 9]], 2),
+        jittered_lattice("images", (3, 2, 3), [[6, 0, 0], [-2, 5, 0], [2.5, -2, 5.5]], 3),
+        jittered_lattice("narrow", (2, 1, 1), [[3.6, 0, 0], [1.0, 2.1, 0], [0.5, -0.9, 2.4]], 4),
+        Case("one atom in a box", [6], np.array([[0.3, 0.1, 20.0]]), np.diag([2.0, 2.5, 3.0])),
+        large,
+        replace(large, name="large, open", cell=None),
+        jittered_lattice("large, triclinic", (9, 8, 7), [[18, 0, 0], [7, 16, 0], [-8, 6, 14]], 6),
+    ]
+
+
+def system_of(particles: int, cell: np.ndarray | None, mass: float = 12.0) -> Any:
+    """An OpenMM System without forces."""
+    import openmm
+
+    system = openmm.System()
+    for _ in range(particles):
+        system.addParticle(mass)
+    if cell is not None:
+        system.setDefaultPeriodicBoxVectors(*(cell / ANGSTROM))
+    return system
+
+
+def single_point(
+    force: Any, positions: np.ndarray, cell: np.ndarray | None, platform: str = "Reference"
+) -> tuple[float, np.ndarray]:
+    """Energy (eV) and forces (eV/Å) of a Force at positions in Å."""
+    import openmm
+
+    system = system_of(len(positions), cell)
+    system.addForce(force)
+    context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName(platform))
+    context.setPositions(positions / ANGSTROM)
+    state = context.getState(energy=True, forces=True)
+    unit = openmm.unit
+    energy = state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole) * EV
+    forces = state.getForces(asNumpy=True).value_in_unit(unit.kilojoule_per_mole / unit.nanometer) * (EV / ANGSTROM)
+    return energy, forces
+
+
+def topology_of(case: Case) -> Any:
+    """An OpenMM Topology of one chain and residue."""
+    from openmm import app
+
+    topology = app.Topology()
+    residue = topology.addResidue("MOL", topology.addChain())
+    for index, number in enumerate(case.numbers):
+        element = app.Element.getByAtomicNumber(number)
+        topology.addAtom(f"{element.symbol}{index}", element, residue)
+    if case.cell is not None:
+        topology.setPeriodicBoxVectors(case.cell / ANGSTROM)
+    return topology
