@@ -1,0 +1,156 @@
+"""The training configuration: one TOML file, checked in full before anything runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from frames.errors import FramesError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class DataSection(_Section):
+    """Where the frames come from.
+
+    Either `path`: one ordered trajectory that is split by time into train, validation and test blocks with a gap
+    between them; or `train`, `validation` and, if wanted, `test`: files that somebody else has split.
+    """
+
+    path: str | None = None
+    train: str | None = None
+    validation: str | None = None
+    test: str | None = None
+    unlabelled: list[str] = []  # ordered trajectories that supply pairs without labels
+    units: str | None = None  # overrides what the reader assumes, as "kcal/mol"
+    time_step: float | None = Field(default=None, gt=0)  # fs, where the file does not say it
+    validation_fraction: float = Field(default=0.1, gt=0, lt=0.5)
+    test_fraction: float = Field(default=0.2, ge=0, lt=0.8)
+    gap: int = Field(default=100, ge=0)  # frames left out between two blocks
+    labelled: int | None = Field(default=None, ge=1)  # labelled training frames; all if not given
+    validation_frames: int | None = Field(default=None, ge=1)  # at most as many frames are used in validation
+    test_frames: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> DataSection:
+        if (self.path is None) == (self.train is None):
+            raise ValueError("give either path (split by time) or train and validation (split already)")
+        if self.train is not None and self.validation is None:
+            raise ValueError("train needs validation beside it")
+        if self.path is not None and (self.validation or self.test):
+            raise ValueError("validation and test belong to train; path is split by time")
+        return self
+
+
+class ModelSection(_Section):
+    backbone: Literal["cartesian", "equiformer"] = "cartesian"
+    preset: str | None = None
+    cutoff: float = Field(default=5.0, gt=0)  # Å
+    settings: dict[str, Any] = {}
+
+
+class AuxiliarySection(_Section):
+    """λaux(t) = weight · (1 − t/decay_end)² for t < decay_end, then 0; t runs from 0 to 1 over the training."""
+
+    task: Literal["none", "frames"] = "frames"
+    weight: float = Field(default=0.1, ge=0)
+    decay_end: float = Field(default=0.8, gt=0, le=1)
+    stride: int = Field(default=1, ge=1)  # time steps between the two frames
+    partner_labels: bool = False  # also use the labels of the partner frames
+
+
+class TrainingSection(_Section):
+    steps: int = Field(default=20000, ge=1)
+    minutes: float | None = Field(default=None, gt=0)  # ends, schedule included, after this time at the latest
+    batch_size: int = Field(default=5, ge=1)
+    learning_rate: float | None = Field(default=None, gt=0)  # 3e-3 for cartesian, 5e-4 for equiformer
+    warmup: float = Field(default=0.02, ge=0, lt=1)  # fraction of the training
+    weight_decay: float = Field(default=0.0, ge=0)
+    energy_weight: float = Field(default=1.0, ge=0)
+    force_weight: float = Field(default=1.0, ge=0)
+    virial_weight: float = Field(default=0.0, ge=0)
+    clip_gradient: float = Field(default=10.0, gt=0)
+    ema: float = Field(default=0.999, ge=0, lt=1)
+    seed: int = Field(default=0, ge=0)
+    dtype: Literal["float32", "float64"] = "float32"
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: int | None = Field(default=None, ge=1)
+    validate_every: int = Field(default=500, ge=1)  # steps
+    checkpoint_every: int = Field(default=500, ge=1)  # steps
+
+
+class Config(_Section):
+    output: str  # folder, relative to the configuration file
+    data: DataSection
+    model: ModelSection = ModelSection()
+    auxiliary: AuxiliarySection = AuxiliarySection()
+    training: TrainingSection = TrainingSection()
+
+
+def load_config(path: str | Path) -> tuple[Config, dict[str, Any]]:
+    """Reads a TOML configuration; paths in it are taken relative to its folder.
+
+    Returns the checked configuration, paths made absolute, and the raw table as written.
+    Raises FramesError with the key, the value given and what was expected.
+    """
+    path = Path(path)
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FramesError(f"{path}: no such configuration file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise FramesError(f"{path}: cannot be read ({error})") from None
+    except tomllib.TOMLDecodeError as error:
+        raise FramesError(f"{path}: not valid TOML: {error}") from None
+    config = parse_config(raw, str(path))
+    folder = path.resolve().parent
+    data = config.data.model_dump()
+    for key in ("path", "train", "validation", "test"):
+        if data[key] is not None:
+            data[key] = _existing(folder, data[key], f"{path}: data.{key}")
+    data["unlabelled"] = [_existing(folder, p, f"{path}: data.unlabelled") for p in data["unlabelled"]]
+    return config.model_copy(
+        update={"data": DataSection.model_validate(data), "output": str(folder / config.output)}
+    ), raw
+
+
+def parse_config(raw: dict[str, Any], source: str) -> Config:
+    """Checks a table as read from TOML. Raises FramesError naming the first wrong key."""
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "configuration"
+        if first["type"] == "extra_forbidden":
+            raise FramesError(f"{source}: unknown key {key}; {_known(first['loc'])}") from None
+        if first["type"] == "missing":
+            raise FramesError(f"{source}: key {key} is missing") from None
+        reason = first["msg"].removeprefix("Value error, ")
+        raise FramesError(f"{source}: {key} = {first['input']!r}: {reason}") from None
+
+
+def _existing(folder: Path, given: str, key: str) -> str:
+    found = folder / given
+    if not found.exists():
+        raise FramesError(f"{key} = {given!r}: no such file ({found})")
+    return str(found)
+
+
+def _known(loc: tuple[int | str, ...]) -> str:
+    section: type[BaseModel] = Config
+    for part in loc[:-1]:
+        annotation = section.model_fields[str(part)].annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            section = annotation
+    return "known here are " + ", ".join(section.model_fields)
+

@@ -1,0 +1,130 @@
+"""Frames as tensors: neighbour lists made once per frame, batches put together from them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from frames.data.graph import neighbour_list
+from frames.data.trajectory import Trajectory
+
+FrameIndex = tuple[int, int]  # (which trajectory of the list, which frame in it)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """G structures with together N atoms and E edges, and their labels."""
+
+    atomic_numbers: Tensor  # [N] int64
+    edge_index: Tensor  # [2,E] int64
+    edge_vectors: Tensor  # [E,3] Å, dtype of the model
+    structure: Tensor  # [N] int64, 0…G−1
+    atoms: Tensor  # [G] float64, atoms per structure
+    energies: Tensor | None  # [G] float64, eV
+    forces: Tensor | None  # [N,3], eV/Å
+    virials: Tensor | None  # [G,3,3] float64, eV
+
+    @property
+    def structures(self) -> int:
+        return len(self.atoms)
+
+
+@dataclass(frozen=True)
+class _Edges:
+    index: Tensor  # [2,E] int64
+    vectors: Tensor  # [E,3]
+
+    @property
+    def bytes(self) -> int:
+        return self.index.nbytes + self.vectors.nbytes
+
+
+class FrameStore:
+    """Gives batches of frames of a list of trajectories; keeps the neighbour lists of frames that it has seen."""
+
+    def __init__(
+        self,
+        trajectories: Sequence[Trajectory],
+        cutoff: float,
+        dtype: torch.dtype,
+        device: torch.device,
+        *,
+        cache_bytes: int = 2 << 30,
+    ) -> None:
+        self.trajectories = list(trajectories)
+        self.cutoff = cutoff
+        self.dtype = dtype
+        self.device = device
+        self._cache: OrderedDict[FrameIndex, _Edges] = OrderedDict()
+        self._cached_bytes = 0
+        self._cache_bytes = cache_bytes
+
+    def batch(self, frames: Sequence[FrameIndex], *, labels: bool = True) -> Batch:
+        """The frames as one batch. `labels` adds energies, forces and virials where the trajectories have them."""
+        parts = [self._edges(frame) for frame in frames]
+        runs = [self.trajectories[t] for t, _ in frames]
+        atoms = [len(run.atomic_numbers) for run in runs]
+        starts = np.concatenate([[0], np.cumsum(atoms)[:-1]]).astype(np.int64)
+        energies = forces = virials = None
+        if labels:
+            energies, forces, virials = self._labels(frames)
+        return Batch(
+            atomic_numbers=self._tensor(np.concatenate([run.atomic_numbers for run in runs]).astype(np.int64)),
+            edge_index=torch.cat([p.index + int(s) for p, s in zip(parts, starts, strict=True)], dim=1).to(self.device),
+            edge_vectors=torch.cat([p.vectors for p in parts]).to(self.device),
+            structure=self._tensor(np.repeat(np.arange(len(frames)), atoms)),
+            atoms=self._tensor(np.array(atoms, np.float64)),
+            energies=energies,
+            forces=forces,
+            virials=virials,
+        )
+
+    def displacements(self, first: Sequence[FrameIndex], second: Sequence[FrameIndex]) -> Tensor:
+        """Displacement of each atom from one frame to another of the same run, without the drift of the centre of mass.
+
+        [N,3] Å in the dtype of the model. Positions of a trajectory are continuous over cell borders.
+        """
+        from frames.units import MASSES
+
+        moved = []
+        for (t, a), (u, b) in zip(first, second, strict=True):
+            run, other = self.trajectories[t], self.trajectories[u]
+            delta = other.positions[b] - run.positions[a]
+            masses = MASSES[run.atomic_numbers]
+            moved.append(delta - (masses[:, None] * delta).sum(0) / masses.sum())
+        return self._tensor(np.concatenate(moved)).to(self.dtype)
+
+    def _labels(self, frames: Sequence[FrameIndex]) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        runs = [self.trajectories[t] for t, _ in frames]
+        energies = [run.energies[i] for run, (_, i) in zip(runs, frames, strict=True) if run.energies is not None]
+        forces = [run.forces[i] for run, (_, i) in zip(runs, frames, strict=True) if run.forces is not None]
+        virials = [run.virials[i] for run, (_, i) in zip(runs, frames, strict=True) if run.virials is not None]
+        n = len(frames)
+        return (
+            self._tensor(np.array(energies, np.float64)) if len(energies) == n else None,
+            self._tensor(np.concatenate(forces)).to(self.dtype) if len(forces) == n else None,
+            self._tensor(np.array(virials, np.float64)) if len(virials) == n else None,
+        )
+
+    def _edges(self, frame: FrameIndex) -> _Edges:
+        found = self._cache.get(frame)
+        if found is not None:
+            return found
+        run, i = self.trajectories[frame[0]], frame[1]
+        cell = None if run.cells is None else run.cells[i]
+        index, shifts = neighbour_list(run.positions[i], cell, run.pbc, self.cutoff)
+        vectors = run.positions[i][index[1]] + shifts - run.positions[i][index[0]]
+        edges = _Edges(torch.as_tensor(np.ascontiguousarray(index)), torch.as_tensor(vectors).to(self.dtype))
+        self._cache[frame] = edges
+        self._cached_bytes += edges.bytes
+        while self._cached_bytes > self._cache_bytes and len(self._cache) > 1:
+            self._cached_bytes -= self._cache.popitem(last=False)[1].bytes
+        return edges
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.as_tensor(np.ascontiguousarray(array)).to(self.device)

@@ -1,0 +1,213 @@
+"""`frames train`: runs a trainer to its end with checkpoints, metrics.csv, progress and plots."""
+
+from __future__ import annotations
+
+import csv
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from frames.config import Config
+from frames.errors import FramesError
+from frames.training.checkpoint import Checkpoint, averaged_potential, load_checkpoint, save_checkpoint
+from frames.training.dataset import TrainingData, load_training_data
+from frames.training.losses import ErrorSums
+from frames.training.plots import plot_learning_curve
+from frames.training.trainer import Trainer, predictions
+
+BEST, LAST, METRICS, CURVE = "best.pt", "last.pt", "metrics.csv", "learning_curve.png"
+COLUMNS = (
+    "step",
+    "seconds",
+    "learning_rate",
+    "force_loss",
+    "energy_loss",
+    "virial_loss",
+    "auxiliary_loss",
+    "validation_force_mae_mev_per_angstrom",
+    "validation_energy_mae_mev",
+)
+
+
+class Run:
+    """One training run in its output folder.
+
+    `last.pt` is the newest state, `best.pt` the one with the lowest validation force error; both are checkpoints.
+    """
+
+    def __init__(self, config: Config, raw: dict[str, Any], console: Console) -> None:
+        self.config = config
+        self.raw = raw
+        self.console = console
+        self.folder = Path(config.output)
+        if config.training.threads:
+            torch.set_num_threads(config.training.threads)
+        self.data: TrainingData = load_training_data(config)
+        console.print(self.data.summary)
+        self.trainer = Trainer(config, self.data)
+        self.best = float("inf")
+        self.rows: list[dict[str, float]] = []
+
+    def execute(self, *, resume: bool) -> dict[str, Any]:
+        """Trains to the end, evaluates the test frames with the best parameters and returns the report."""
+        self._prepare_folder(resume)
+        try:
+            self._train()
+        except KeyboardInterrupt:
+            self._save(LAST)
+            raise FramesError(
+                f"interrupted at step {self.trainer.step}; the state is in {self.folder / LAST}, go on with --resume"
+            ) from None
+        return self._finish()
+
+    def _prepare_folder(self, resume: bool) -> None:
+        last = self.folder / LAST
+        if resume:
+            self._resume(load_checkpoint(last))
+            return
+        if last.exists():
+            raise FramesError(f"{self.folder} holds a training run already: go on with --resume, or choose another output")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FramesError(f"{self.folder}: cannot be made ({error}); choose another output") from None
+
+    def _resume(self, checkpoint: Checkpoint) -> None:
+        if checkpoint.config != self.raw:
+            changed = _first_difference(checkpoint.config, self.raw)
+            raise FramesError(f"--resume: the configuration differs from that of {self.folder / LAST} in {changed}")
+        self.trainer.load(checkpoint.model, checkpoint.state, checkpoint.step, checkpoint.seconds)
+        self.best = checkpoint.state["best"]
+        self.rows = _read_metrics(self.folder / METRICS, checkpoint.step)
+        self.console.print(f"going on from step {checkpoint.step}")
+
+    def _train(self) -> None:
+        trainer, training = self.trainer, self.config.training
+        with _progress(self.console) as progress:
+            bar = progress.add_task("", total=training.steps, completed=trainer.step, errors="")
+            sums: dict[str, list[float]] = {}
+            while trainer.progress < 1.0:
+                start = time.perf_counter()
+                for key, value in trainer.advance().items():
+                    sums.setdefault(key, []).append(value)
+                trainer.seconds += time.perf_counter() - start
+                done = trainer.progress >= 1.0
+                if trainer.step % training.validate_every == 0 or done:
+                    self._validate(sums)
+                    sums = {}
+                if trainer.step % training.checkpoint_every == 0 or done:
+                    self._save(LAST)
+                # limited by minutes, the end comes sooner than the last step: show the nearer one
+                total = min(training.steps, int(trainer.step / max(trainer.progress, 1e-9)))
+                progress.update(bar, completed=trainer.step, total=total, errors=self._status())
+
+    def _validate(self, sums: dict[str, list[float]]) -> None:
+        trainer = self.trainer
+        errors = trainer.errors(self.data.validation)
+        row: dict[str, float] = {"step": trainer.step, "seconds": round(trainer.seconds, 3)}
+        row.update({key: float(np.mean(values)) for key, values in sums.items()})
+        row["validation_force_mae_mev_per_angstrom"] = errors["force_mae_mev_per_angstrom"]
+        row["validation_energy_mae_mev"] = errors["energy_mae_mev"]
+        self.rows.append(row)
+        _write_metrics(self.folder / METRICS, self.rows)
+        if errors["force_mae_mev_per_angstrom"] < self.best:
+            self.best = errors["force_mae_mev_per_angstrom"]
+            self._save(BEST, validation=errors)
+
+    def _save(self, name: str, **report: Any) -> None:
+        trainer = self.trainer
+        save_checkpoint(
+            self.folder / name,
+            Checkpoint(
+                spec=trainer.spec,
+                model={k: v.detach().cpu().clone() for k, v in trainer.potential.state_dict().items()},
+                averaged=trainer.averaged_state(),
+                config=self.raw,
+                step=trainer.step,
+                seconds=trainer.seconds,
+                state={**trainer.state(), "best": self.best},
+                report={**self.data.report, "seconds": trainer.seconds, "step": trainer.step, **report},
+                frame=self._test_frame(),
+            ),
+        )
+
+    def _test_frame(self) -> dict[str, torch.Tensor]:
+        run, i = self.data.trajectories[self.data.validation[0][0]], self.data.validation[0][1]
+        cell = np.zeros((3, 3)) if run.cells is None else run.cells[i]
+        return {
+            "atomic_numbers": torch.as_tensor(np.array(run.atomic_numbers, np.int64)),
+            "positions": torch.as_tensor(np.array(run.positions[i], np.float64)),
+            "cell": torch.as_tensor(np.array(cell, np.float64)),
+            "pbc": torch.as_tensor(np.array(run.pbc, bool)),
+        }
+
+    def _status(self) -> str:
+        if not self.rows:
+            return ""
+        force = self.rows[-1]["validation_force_mae_mev_per_angstrom"]
+        energy = self.rows[-1]["validation_energy_mae_mev"]
+        return f"force {force:.1f} meV/Å, energy {energy:.1f} meV"
+
+    def _finish(self) -> dict[str, Any]:
+        plot_learning_curve(self.rows, self.folder / CURVE)
+        best = load_checkpoint(self.folder / BEST)
+        report = {**best.report, "seconds": self.trainer.seconds}
+        if self.data.test:
+            potential = averaged_potential(best, self.trainer.store.dtype).to(self.trainer.device)
+            sums = ErrorSums()
+            for batch, result in predictions(potential, self.trainer.store, self.data.test):
+                sums.add(result, batch)
+            report["test"] = sums.errors()
+        save_checkpoint(
+            self.folder / BEST,
+            Checkpoint(
+                best.spec, best.model, best.averaged, best.config, best.step, best.seconds, best.state, report, best.frame
+            ),
+        )
+        return report
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[errors]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        refresh_per_second=2,
+    )
+
+
+def _write_metrics(path: Path, rows: list[dict[str, float]]) -> None:
+    try:
+        with path.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, COLUMNS, restval="")
+            writer.writeheader()
+            writer.writerows(rows)
+    except OSError as error:
+        raise FramesError(f"{path}: cannot be written ({error}); the last checkpoint is intact") from None
+
+
+def _read_metrics(path: Path, last_step: int) -> list[dict[str, float]]:
+    """Rows up to the step of the checkpoint; what came after it is computed again."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(stream)]
+    return [row for row in rows if row["step"] <= last_step]
+
+
+def _first_difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str:
+    for key in sorted({*old, *new}):
+        if old.get(key) != new.get(key):
+            if isinstance(old.get(key), dict) and isinstance(new.get(key), dict):
+                return _first_difference(old[key], new[key], f"{prefix}{key}.")
+            return f"{prefix}{key}: it was {old.get(key)!r}, now it is {new.get(key)!r}"
+    return "nothing"

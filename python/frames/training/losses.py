@@ -1,0 +1,64 @@
+"""The loss on energies and forces, and the error measures of reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from frames.nn.potential import Derivatives
+from frames.training.batch import Batch
+
+
+def energy_loss(result: Derivatives, batch: Batch) -> Tensor:
+    """mean |ΔE| / N over structures, eV per atom."""
+    assert batch.energies is not None
+    return ((result.energies - batch.energies).abs() / batch.atoms).mean()
+
+
+def force_loss(result: Derivatives, batch: Batch) -> Tensor:
+    """mean ‖ΔF‖ over atoms, eV/Å: the L2 norm of each atom's force error, not its square (as Equiformer trains)."""
+    assert batch.forces is not None
+    return ((result.forces - batch.forces).pow(2).sum(1) + 1e-12).sqrt().mean()
+
+
+def virial_loss(result: Derivatives, batch: Batch) -> Tensor:
+    """mean |ΔW| / N over structures and components, eV per atom."""
+    assert batch.virials is not None and result.virials is not None
+    return ((result.virials - batch.virials).abs().mean(dim=(1, 2)) / batch.atoms).mean()
+
+
+@dataclass
+class ErrorSums:
+    """Running sums of errors over batches."""
+
+    energy: float = 0.0
+    energy_per_atom: float = 0.0
+    force: float = 0.0
+    force_square: float = 0.0
+    structures: int = 0
+    components: int = 0
+
+    def add(self, result: Derivatives, batch: Batch) -> None:
+        with torch.no_grad():
+            if batch.energies is not None:
+                error = (result.energies - batch.energies).abs()
+                self.energy += float(error.sum())
+                self.energy_per_atom += float((error / batch.atoms).sum())
+            if batch.forces is not None:
+                delta = (result.forces - batch.forces).double()
+                self.force += float(delta.abs().sum())
+                self.force_square += float(delta.pow(2).sum())
+                self.components += delta.numel()
+            self.structures += batch.structures
+
+    def errors(self) -> dict[str, float]:
+        """MAE and RMSE in meV and meV/Å; force errors are over components."""
+        n, m = max(self.structures, 1), max(self.components, 1)
+        return {
+            "energy_mae_mev": 1e3 * self.energy / n,
+            "energy_mae_mev_per_atom": 1e3 * self.energy_per_atom / n,
+            "force_mae_mev_per_angstrom": 1e3 * self.force / m,
+            "force_rmse_mev_per_angstrom": 1e3 * (self.force_square / m) ** 0.5,
+        }

@@ -1,0 +1,31 @@
+"""The plots of a training run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+
+def plot_learning_curve(rows: Sequence[Mapping[str, float]], path: Path) -> None:
+    """Validation errors of force and energy against the step, on logarithmic axes; written as PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, left = plt.subplots(figsize=(6.5, 4), layout="constrained")
+    steps = [row["step"] for row in rows]
+    marker = "o" if len(rows) < 30 else ""
+    force = [row["validation_force_mae_mev_per_angstrom"] for row in rows]
+    energy = [row["validation_energy_mae_mev"] for row in rows]
+    left.plot(steps, force, color="tab:blue", marker=marker, markersize=3)
+    left.set(xlabel="step", yscale="log")
+    left.set_ylabel("validation force MAE (meV/Å)", color="tab:blue")
+    right = left.twinx()
+    right.plot(steps, energy, color="tab:orange", marker=marker, markersize=3)
+    right.set(yscale="log")
+    right.set_ylabel("validation energy MAE (meV)", color="tab:orange")
+    left.set_title(f"lowest force MAE {min(force):.1f} meV/Å after {rows[-1]['seconds'] / 60:.1f} min of training")
+    left.grid(alpha=0.3, which="both")
+    figure.savefig(path, dpi=150)
+    plt.close(figure)

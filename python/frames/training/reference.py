@@ -1,0 +1,59 @@
+"""What is fixed before the first step: reference energies, energy scale, mean number of neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from frames.data.graph import neighbour_list
+from frames.data.trajectory import Trajectory
+from frames.training.batch import FrameIndex
+
+Floats = npt.NDArray[np.float64]
+
+
+def energy_reference(
+    trajectories: Sequence[Trajectory], frames: Sequence[FrameIndex], elements: Sequence[int]
+) -> Floats:
+    """Reference energy per element [S] in eV: least squares of E ≈ Σ_elements n_element · e_element.
+
+    Of all solutions, as there are many when every frame has the same composition, the one of smallest norm.
+    """
+    counts = np.array(
+        [[np.count_nonzero(trajectories[t].atomic_numbers == z) for z in elements] for t, _ in frames], np.float64
+    )
+    energies = np.array([_energies(trajectories[t])[i] for t, i in frames])
+    solution: Floats = np.linalg.lstsq(counts, energies, rcond=None)[0]
+    return solution
+
+
+def force_scale(trajectories: Sequence[Trajectory], frames: Sequence[FrameIndex]) -> float:
+    """Root mean square of the force components, eV/Å. As energy per Å it is the scale of the backbone's output."""
+    square = [np.mean(_forces(trajectories[t])[i] ** 2) for t, i in frames]
+    return float(np.sqrt(np.mean(square))) or 1.0
+
+
+def average_neighbours(
+    trajectories: Sequence[Trajectory], frames: Sequence[FrameIndex], cutoff: float, sample: int = 32
+) -> float:
+    """Mean number of neighbours within the cutoff, over a sample of the frames."""
+    chosen = [frames[i] for i in np.linspace(0, len(frames) - 1, min(sample, len(frames))).astype(int)]
+    edges = atoms = 0
+    for t, i in chosen:
+        run = trajectories[t]
+        cell = None if run.cells is None else run.cells[i]
+        edges += neighbour_list(run.positions[i], cell, run.pbc, cutoff)[0].shape[1]
+        atoms += len(run.atomic_numbers)
+    return max(edges / atoms, 1.0)
+
+
+def _energies(trajectory: Trajectory) -> Floats:
+    assert trajectory.energies is not None
+    return trajectory.energies
+
+
+def _forces(trajectory: Trajectory) -> Floats:
+    assert trajectory.forces is not None
+    return trajectory.forces
