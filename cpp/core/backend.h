@@ -41,6 +41,10 @@ class Backend {
   /// False if the graph must hold the edges of all nodes within `receptive_layers - 1` hops of a local atom.
   virtual bool exchanges_ghosts() const = 0;
 
+  /// Widest row that `evaluate` passes to a GhostExchange, or 0 if it exchanges nothing. Engines size buffers
+  /// by it.
+  virtual std::int32_t exchange_width() const { return 0; }
+
   /// Largest relative deviation from the exported model that rounding explains, for the replay of the test
   /// frame.
   virtual double tolerance() const { return metadata().dtype == Metadata::Dtype::float32 ? 1e-5 : 1e-10; }

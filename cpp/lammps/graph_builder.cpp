@@ -1,0 +1,161 @@
+// pair_style frames for LAMMPS. Distributed under the GNU General Public License, version 2 (see LICENSE in
+// this folder), since it builds on headers of LAMMPS (https://www.lammps.org).
+
+#include "lammps/graph_builder.h"
+
+#include <algorithm>
+
+namespace frames {
+
+namespace {
+
+std::size_t at(std::int32_t index) {
+  return static_cast<std::size_t>(index);
+}
+
+template <typename T>
+double bytes(const std::vector<T>& values) {
+  return static_cast<double>(values.capacity() * sizeof(T));
+}
+
+}  // namespace
+
+GraphBuilder::GraphBuilder(double cutoff, int hops, bool keep_all_ghosts)
+    : cutoff_(cutoff), hops_(hops), keep_all_ghosts_(keep_all_ghosts) {}
+
+void GraphBuilder::rebuild(const AtomsView& atoms, const std::vector<Owner>& owners, std::int32_t rank,
+                           double skin) {
+  number_atoms(atoms, owners, rank);
+  collect_pairs(atoms, cutoff_ + skin);
+}
+
+void GraphBuilder::number_atoms(const AtomsView& atoms, const std::vector<Owner>& owners, std::int32_t rank) {
+  owned_.clear();
+  remote_.clear();
+  treated_.clear();
+  remote_keys_.clear();
+  identity_.assign(at(atoms.all), -1);
+  for (std::int32_t i = 0; i < atoms.all; ++i) {
+    if (species_of_type_[at(atoms.types[i])] < 0) continue;
+    treated_.push_back(i);
+    if (i < atoms.owned) {
+      identity_[at(i)] = static_cast<std::int32_t>(owned_.size());
+      owned_.push_back(i);
+    } else if (owners[at(i)].rank == rank) {
+      identity_[at(i)] = identity_[at(owners[at(i)].index)];
+    } else {
+      remote_keys_.emplace_back(std::int64_t{owners[at(i)].rank} << 32 | owners[at(i)].index, i);
+    }
+  }
+  std::sort(remote_keys_.begin(), remote_keys_.end());
+  for (std::size_t k = 0; k < remote_keys_.size(); ++k) {
+    if (k == 0 || remote_keys_[k].first != remote_keys_[k - 1].first)
+      remote_.push_back(remote_keys_[k].second);
+    identity_[at(remote_keys_[k].second)] = static_cast<std::int32_t>(owned_.size() + remote_.size() - 1);
+  }
+  node_of_.assign(owned_.size() + remote_.size(), -1);
+  nodes_.clear();
+}
+
+void GraphBuilder::collect_pairs(const AtomsView& atoms, double radius) {
+  points_.clear();
+  for (const std::int32_t i : treated_)
+    points_.insert(points_.end(), atoms.positions + 3 * at(i), atoms.positions + 3 * at(i) + 3);
+  cells_.build(points_.data(), static_cast<std::int32_t>(treated_.size()), radius);
+
+  pairs_.clear();
+  pair_starts_.assign(1, 0);
+  row_.assign(at(atoms.all), -1);
+  // `nodes_` and `levels_` serve as the queue of a walk outwards over images; images of owned atoms end it,
+  // since those are nodes already.
+  nodes_ = owned_;
+  levels_.assign(owned_.size(), 0);
+  for (std::size_t k = 0; k < owned_.size(); ++k) row_[at(owned_[k])] = static_cast<std::int32_t>(k);
+  for (std::size_t k = 0; k < nodes_.size(); ++k) {
+    const std::int32_t i = nodes_[k], level = levels_[k];
+    cells_.for_each_within(atoms.positions + 3 * at(i), [&](std::int32_t point) {
+      const std::int32_t j = treated_[at(point)];
+      if (j == i) return;
+      pairs_.push_back(j);
+      if (level + 1 >= hops_ || row_[at(j)] >= 0 || at(identity_[at(j)]) < owned_.size()) return;
+      row_[at(j)] = static_cast<std::int32_t>(nodes_.size());
+      nodes_.push_back(j);
+      levels_.push_back(level + 1);
+    });
+    pair_starts_.push_back(static_cast<std::int64_t>(pairs_.size()));
+  }
+  nodes_.clear();
+}
+
+void GraphBuilder::start_nodes(const AtomsView& atoms) {
+  // Only identities that were nodes of the previous graph have to be forgotten.
+  for (const std::int32_t atom : nodes_) node_of_[at(identity_[at(atom)])] = -1;
+  nodes_.assign(owned_.begin(), owned_.end());
+  if (keep_all_ghosts_) nodes_.insert(nodes_.end(), remote_.begin(), remote_.end());
+  levels_.assign(nodes_.size(), 1);
+  std::fill_n(levels_.begin(), owned_.size(), 0);
+  graph_.species.clear();
+  for (std::size_t k = 0; k < nodes_.size(); ++k) {
+    node_of_[at(identity_[at(nodes_[k])])] = static_cast<std::int32_t>(k);
+    graph_.species.push_back(species_of_type_[at(atoms.types[nodes_[k]])]);
+  }
+}
+
+void GraphBuilder::add_edges(std::int32_t node, const AtomsView& atoms, std::size_t& edges) {
+  const std::int32_t i = nodes_[at(node)], row = row_[at(i)];
+  const double* x = atoms.positions + 3 * at(i);
+  const double limit = cutoff_ * cutoff_;
+  const auto end = static_cast<std::size_t>(pair_starts_[at(row + 1)]);
+  for (auto k = static_cast<std::size_t>(pair_starts_[at(row)]); k < end; ++k) {
+    const std::int32_t j = pairs_[k];
+    const double* y = atoms.positions + 3 * at(j);
+    const double dx = y[0] - x[0], dy = y[1] - x[1], dz = y[2] - x[2];
+    if (dx * dx + dy * dy + dz * dz >= limit) continue;
+    std::int32_t& neighbour = node_of_[at(identity_[at(j)])];
+    if (neighbour < 0) {
+      neighbour = static_cast<std::int32_t>(nodes_.size());
+      nodes_.push_back(j);
+      levels_.push_back(levels_[at(node)] + 1);
+      graph_.species.push_back(species_of_type_[at(atoms.types[j])]);
+    }
+    graph_.neighbours[edges] = neighbour;
+    double* vector = graph_.vectors.data() + 3 * edges;
+    vector[0] = dx;
+    vector[1] = dy;
+    vector[2] = dz;
+    ++edges;
+  }
+}
+
+void GraphBuilder::update(const AtomsView& atoms) {
+  start_nodes(atoms);
+  graph_.locals = static_cast<std::int32_t>(owned_.size());
+  graph_.offsets.assign(1, 0);
+  // Room for every pair; cut to the edges that are there at the end.
+  graph_.neighbours.resize(pairs_.size());
+  graph_.vectors.resize(3 * pairs_.size());
+  std::size_t edges = 0;
+  std::int32_t node = 0;
+  for (; at(node) < nodes_.size() && levels_[at(node)] < hops_; ++node) {
+    add_edges(node, atoms, edges);
+    graph_.offsets.push_back(static_cast<std::int64_t>(edges));
+  }
+  graph_.neighbours.resize(edges);
+  graph_.vectors.resize(3 * edges);
+  graph_.centres = node;
+  graph_.atoms = static_cast<std::int32_t>(nodes_.size());
+}
+
+std::int32_t GraphBuilder::node_of_atom(std::int32_t atom) const {
+  const std::int32_t identity = identity_[at(atom)];
+  return identity < 0 ? -1 : node_of_[at(identity)];
+}
+
+double GraphBuilder::memory_usage() const {
+  return bytes(owned_) + bytes(remote_) + bytes(identity_) + bytes(row_) + bytes(pair_starts_) +
+         bytes(pairs_) + bytes(graph_.species) + bytes(graph_.offsets) + bytes(graph_.neighbours) +
+         bytes(graph_.vectors) + bytes(nodes_) + bytes(levels_) + bytes(node_of_) + bytes(points_) +
+         bytes(treated_) + bytes(remote_keys_);
+}
+
+}  // namespace frames

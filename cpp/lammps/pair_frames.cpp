@@ -1,0 +1,213 @@
+// pair_style frames for LAMMPS. Distributed under the GNU General Public License, version 2 (see LICENSE in
+// this folder), since it builds on headers of LAMMPS (https://www.lammps.org).
+
+#include "lammps/pair_frames.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "atom.h"
+#include "comm.h"
+#include "core/elements.h"
+#include "core/error.h"
+#include "core/torchscript_library.h"
+#include "error.h"
+#include "force.h"
+#include "lammps/threads.h"
+#include "lammps/unit_conversion.h"
+#include "memory.h"
+#include "neighbor.h"
+#include "update.h"
+#include "utils.h"
+
+using namespace LAMMPS_NS;
+
+namespace {
+
+constexpr double mass_deviation = 0.02;  // relative; isotopes of heavy elements stay below it
+const char* const coeff_syntax = "expected: pair_coeff * * FILE and one chemical symbol per atom type";
+
+}  // namespace
+
+PairFrames::PairFrames(LAMMPS* lmp) : Pair(lmp) {
+  single_enable = 0;
+  restartinfo = 0;
+  one_coeff = 1;
+  manybody_flag = 1;
+  no_virial_fdotr_compute = 1;
+  centroidstressflag = CENTROID_AVAIL;
+  comm_forward = 2;
+  comm_reverse_off = 18;
+}
+
+PairFrames::~PairFrames() {
+  // The wide ghost shell is of no use to the next pair style.
+  if (ghost_cutoff_set_ > 0.0 && comm->cutghostuser == ghost_cutoff_set_)
+    comm->cutghostuser = ghost_cutoff_before_;
+  if (allocated) {
+    memory->destroy(setflag);
+    memory->destroy(cutsq);
+  }
+}
+
+void PairFrames::settings(int narg, char** arg) {
+  options_ = {};
+  for (int k = 0; k < narg; k += 2) {
+    const std::string keyword = arg[k];
+    if (keyword != "backend" && keyword != "device") {
+      error->all(FLERR, "pair_style frames: unknown keyword " + keyword + ", expected backend or device");
+    }
+    if (k + 1 == narg) error->all(FLERR, "pair_style frames: keyword " + keyword + " has no value");
+    (keyword == "backend" ? options_.backend : options_.device) = arg[k + 1];
+  }
+}
+
+void PairFrames::coeff(int narg, char** arg) {
+  if (narg < 4 || std::strcmp(arg[0], "*") != 0 || std::strcmp(arg[1], "*") != 0) {
+    error->all(FLERR, std::string("pair_style frames: ") + coeff_syntax);
+  }
+  load(arg[2]);
+  map_types(narg - 3, arg + 3);
+  if (comm->me == 0) {
+    const frames::Metadata& model = backend_->metadata();
+    utils::logmesg(lmp, "pair_style frames: {}: {}, elements {}, cutoff {} A, {} layer(s), {}\n", arg[2],
+                   model.backbone, model.element_symbols(), model.cutoff, model.receptive_layers,
+                   backend_->description());
+  }
+}
+
+void PairFrames::load(const std::string& path) {
+  const frames::NodePlace place = frames::place_on_node(world);
+  options_.local_rank = place.rank;
+  options_.threads = frames::threads_per_rank(place);
+  std::string message;
+  try {
+    backend_ = frames::load_model(path, options_, {frames::torchscript_factory()});
+  } catch (const std::exception& failure) {
+    message = failure.what();
+    backend_.reset();
+  }
+  // Ranks may differ in what they can open (other machines, other GPUs): nobody goes on alone.
+  int failed = message.empty() ? 0 : 1, failures = 0;
+  MPI_Allreduce(&failed, &failures, 1, MPI_INT, MPI_SUM, world);
+  if (failures == comm->nprocs) error->all(FLERR, "pair_style frames: " + message);
+  if (failed) error->one(FLERR, "pair_style frames: " + message);
+  MPI_Barrier(world);  // where only others failed, their error ends the run here
+}
+
+void PairFrames::map_types(int count, char** names) {
+  const int types = atom->ntypes;
+  if (count != types) {
+    error->all(FLERR, "pair_style frames: " + std::to_string(count) + " element(s) for " +
+                          std::to_string(types) + " atom type(s); " + coeff_syntax);
+  }
+  const frames::Metadata& model = backend_->metadata();
+  element_of_type_.assign(static_cast<std::size_t>(types) + 1, 0);
+  std::vector<std::int32_t> species(element_of_type_.size(), -1);
+  for (int type = 1; type <= types; ++type) {
+    const std::string name = names[type - 1];
+    if (name == "NULL") continue;
+    const int number = frames::atomic_number(name);
+    const int known = number > 0 ? model.species_of(number) : -1;
+    if (known < 0) {
+      error->all(FLERR, "pair_style frames: element " + name + " of atom type " + std::to_string(type) +
+                            " is unknown to " + model.file + ", which knows " + model.element_symbols());
+    }
+    element_of_type_[static_cast<std::size_t>(type)] = number;
+    species[static_cast<std::size_t>(type)] = known;
+  }
+
+  if (!allocated) {
+    memory->create(setflag, types + 1, types + 1, "pair:setflag");
+    memory->create(cutsq, types + 1, types + 1, "pair:cutsq");
+    allocated = 1;
+  }
+  for (int i = 1; i <= types; ++i) {
+    for (int j = 1; j <= types; ++j) {
+      setflag[i][j] =
+          i <= j && species[static_cast<std::size_t>(i)] >= 0 && species[static_cast<std::size_t>(j)] >= 0;
+      cutsq[i][j] = model.cutoff * model.cutoff;
+    }
+  }
+  const bool exchange = backend_->exchanges_ghosts();
+  builder_ =
+      std::make_unique<frames::GraphBuilder>(model.cutoff, exchange ? 1 : model.receptive_layers, exchange);
+  builder_->set_species(species);
+}
+
+void PairFrames::init_style() {
+  try {
+    energy_factor_ = frames::unit_conversion(update->unit_style).energy;
+  } catch (const frames::Error& failure) {
+    error->all(FLERR, std::string(failure.what()));
+  }
+  if (!backend_) error->all(FLERR, std::string("pair_style frames: no model; ") + coeff_syntax);
+  if (!utils::strmatch(force->pair_style, "^hybrid")) {
+    for (std::size_t type = 1; type < element_of_type_.size(); ++type) {
+      if (element_of_type_[type] == 0) {
+        error->all(FLERR, "pair_style frames: atom type " + std::to_string(type) +
+                              " is NULL, which needs pair_style hybrid and another style for it; " +
+                              coeff_syntax);
+      }
+    }
+  }
+  // Pairs are found in GraphBuilder: LAMMPS' lists leave out pairs that special_bonds excludes, and a model
+  // needs all. A list is asked for only because some styles and computes expect every pair style to have one;
+  // it is never built.
+  neighbor->add_request(this, NeighConst::REQ_FULL | NeighConst::REQ_OCCASIONAL);
+  if (neighbor->exclude && comm->me == 0) {
+    error->warning(FLERR, "pair_style frames: neigh_modify exclude has no effect on this style");
+  }
+  widen_ghost_shell();
+  warn_about_masses();
+  reported_ = false;
+}
+
+void PairFrames::init_list(int, NeighList* pointer) {
+  list = pointer;
+}
+
+double PairFrames::init_one(int, int) {
+  return backend_->metadata().cutoff;
+}
+
+void PairFrames::widen_ghost_shell() {
+  // On one rank every ghost is an image of an owned atom, which has its own edges already.
+  if (comm->nprocs == 1 || backend_->exchanges_ghosts()) return;
+  const frames::Metadata& model = backend_->metadata();
+  const double needed = model.receptive_layers * model.cutoff + neighbor->skin;
+  if (comm->mode != Comm::SINGLE) {
+    error->all(FLERR, "pair_style frames: on more than one rank this model needs `comm_modify mode single`");
+  }
+  if (comm->cutghostuser >= needed) return;
+  ghost_cutoff_before_ = comm->cutghostuser;
+  ghost_cutoff_set_ = comm->cutghostuser = needed;
+  if (comm->me == 0) {
+    utils::logmesg(lmp, "pair_style frames: ghost atoms up to {} A, {} layers of {} A and the skin\n", needed,
+                   model.receptive_layers, model.cutoff);
+  }
+}
+
+void PairFrames::warn_about_masses() {
+  if (comm->me != 0 || !atom->mass) return;
+  for (int type = 1; type <= atom->ntypes; ++type) {
+    const int element = element_of_type_[static_cast<std::size_t>(type)];
+    const double weight = element > 0 ? frames::atomic_weight(element) : 0.0;
+    if (weight == 0.0 || !atom->mass_setflag[type]) continue;
+    if (std::abs(atom->mass[type] - weight) > mass_deviation * weight) {
+      error->warning(FLERR, "pair_style frames: atom type " + std::to_string(type) + " is " +
+                                frames::chemical_symbol(element) + " but has mass " +
+                                std::to_string(atom->mass[type]) +
+                                "; is the order of the elements in pair_coeff right?");
+    }
+  }
+}
+
+double PairFrames::memory_usage() {
+  return Pair::memory_usage() + (builder_ ? builder_->memory_usage() : 0.0) +
+         static_cast<double>(owners_.capacity() * sizeof(frames::Owner)) +
+         static_cast<double>((node_forces_.capacity() + node_virials_.capacity() + ghost_results_.capacity() +
+                              output_.atom_energies.capacity() + output_.edge_gradients.capacity()) *
+                             sizeof(double));
+}

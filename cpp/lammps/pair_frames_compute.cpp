@@ -1,0 +1,221 @@
+// pair_style frames for LAMMPS. Distributed under the GNU General Public License, version 2 (see LICENSE in
+// this folder), since it builds on headers of LAMMPS (https://www.lammps.org).
+
+// What happens on every step: graph, model, forces, energies, virials, and the exchange of ghosts' shares.
+
+#include <algorithm>
+#include <cmath>
+#include <sstream>
+
+#include "atom.h"
+#include "comm.h"
+#include "core/structure.h"
+#include "error.h"
+#include "force.h"
+#include "lammps/pair_frames.h"
+#include "neighbor.h"
+#include "update.h"
+#include "utils.h"
+
+using namespace LAMMPS_NS;
+
+namespace {
+
+constexpr int symmetric = 6;  // xx, yy, zz, xy, xz, yz
+constexpr int centroid = 9;   // xx, yy, zz, xy, xz, yz, yx, zx, zy
+constexpr int node_width = symmetric + centroid;
+constexpr std::size_t most_atoms_named = 5;
+
+// Components of a row-major 3×3 matrix in the order of LAMMPS.
+constexpr std::size_t component[centroid] = {0, 4, 8, 1, 2, 5, 3, 6, 7};
+
+std::size_t at(int index) {
+  return static_cast<std::size_t>(index);
+}
+
+}  // namespace
+
+frames::AtomsView PairFrames::atoms_view() const {
+  const int all = atom->nlocal + atom->nghost;
+  return {atom->nlocal, all, all > 0 ? atom->x[0] : nullptr, atom->type};
+}
+
+void PairFrames::stop(const std::string& what) {
+  error->one(FLERR, "pair_style frames: step " + std::to_string(update->ntimestep) + ": " + what);
+}
+
+void PairFrames::compute(int eflag, int vflag) {
+  ev_init(eflag, vflag);
+  if (neighbor->ago == 0 || owners_.size() != at(atom->nlocal + atom->nghost)) rebuild_pairs();
+  try {
+    builder_->update(atoms_view());
+    backend_->evaluate(builder_->graph(), nullptr, output_);
+  } catch (const std::exception& failure) {
+    stop(failure.what());
+  }
+  if (!reported_) report_ghost_work();
+  check_finite();
+  add_results();
+}
+
+void PairFrames::rebuild_pairs() {
+  const frames::AtomsView atoms = atoms_view();
+  for (int i = 0; i < atoms.all; ++i) {
+    const double* x = atoms.positions + 3 * at(i);
+    if (!std::isfinite(x[0] + x[1] + x[2])) {
+      stop("position of atom " + std::to_string(atom->tag[i]) + " is not finite");
+    }
+  }
+  owners_.resize(at(atoms.all));
+  for (int i = 0; i < atoms.owned; ++i) owners_[at(i)] = {comm->me, i};
+  comm->forward_comm(this);
+  builder_->rebuild(atoms, owners_, comm->me, neighbor->skin);
+}
+
+void PairFrames::report_ghost_work() {
+  reported_ = true;
+  if (comm->nprocs == 1 || backend_->exchanges_ghosts()) return;
+  const frames::Graph& graph = builder_->graph();
+  const double mine[2] = {static_cast<double>(graph.locals), static_cast<double>(graph.centres)};
+  double sums[2] = {0.0, 0.0};
+  MPI_Reduce(mine, sums, 2, MPI_DOUBLE, MPI_SUM, 0, world);
+  if (comm->me == 0 && sums[0] > 0.0) {
+    utils::logmesg(lmp, "pair_style frames: ghost shells add {:.0f} % to the atoms that are computed\n",
+                   100.0 * (sums[1] / sums[0] - 1.0));
+  }
+}
+
+void PairFrames::check_finite() {
+  const frames::Graph& graph = builder_->graph();
+  double sum = 0.0;  // not finite if any term is not
+  for (const double energy : output_.atom_energies) sum += std::abs(energy);
+  for (const double gradient : output_.edge_gradients) sum += std::abs(gradient);
+  if (std::isfinite(sum)) return;
+
+  std::vector<bool> bad(at(graph.atoms), false);
+  for (int i = 0; i < graph.locals; ++i) bad[at(i)] = !std::isfinite(output_.atom_energies[at(i)]);
+  for (int i = 0; i < graph.centres; ++i) {
+    for (auto e = graph.offsets[at(i)]; e < graph.offsets[at(i + 1)]; ++e) {
+      const double* g = output_.edge_gradients.data() + 3 * e;
+      if (!std::isfinite(g[0] + g[1] + g[2])) bad[at(i)] = true;
+    }
+  }
+  std::ostringstream atoms;
+  std::size_t count = 0;
+  for (int i = 0; i < graph.atoms; ++i) {
+    if (bad[at(i)] && count++ < most_atoms_named) atoms << ' ' << atom->tag[builder_->node_atoms()[at(i)]];
+  }
+  stop("energy or forces are not finite at " + std::to_string(count) + " atom(s):" + atoms.str() +
+       (count > most_atoms_named ? " ..." : "") + "; the run has become unstable");
+}
+
+void PairFrames::add_results() {
+  const frames::Graph& graph = builder_->graph();
+  const std::vector<int>& atoms = builder_->node_atoms();
+  double node_virial[centroid] = {};
+  node_forces_.assign(3 * at(graph.atoms), 0.0);
+  frames::add_forces(graph, output_.edge_gradients, node_forces_.data(),
+                     vflag_global ? node_virial : nullptr);
+  if (eflag_global) eng_vdwl += energy_factor_ * output_.energy;
+  if (eflag_atom) {
+    for (int i = 0; i < graph.locals; ++i)
+      eatom[atoms[at(i)]] += energy_factor_ * output_.atom_energies[at(i)];
+  }
+  if (vflag_global) {
+    for (int k = 0; k < symmetric; ++k) virial[k] += energy_factor_ * node_virial[component[k]];
+  }
+  if (vflag_atom || cvflag_atom) add_atom_virials();
+
+  // LAMMPS sums forces (and computes sum virials) over ghosts only with newton on; otherwise it is done here.
+  const bool collect = !force->newton;
+  const int nlocal = atom->nlocal;
+  const int virial_width = vflag_atom || cvflag_atom ? node_width : 0;
+  results_width_ = 3 + virial_width;
+  if (collect) ghost_results_.assign(at(results_width_) * at(atom->nghost), 0.0);
+  for (int k = 0; k < graph.atoms; ++k) {
+    const int i = atoms[at(k)];
+    const double* node_force = node_forces_.data() + 3 * at(k);
+    const double* node_virial_sums = node_virials_.data() + node_width * at(k);
+    if (collect && i >= nlocal) {
+      double* result = ghost_results_.data() + at(results_width_) * at(i - nlocal);
+      for (int c = 0; c < 3; ++c) result[c] = energy_factor_ * node_force[c];
+      for (int c = 0; c < virial_width; ++c) result[3 + c] = energy_factor_ * node_virial_sums[c];
+      continue;
+    }
+    for (int c = 0; c < 3; ++c) atom->f[i][c] += energy_factor_ * node_force[c];
+    if (vflag_atom) {
+      for (int c = 0; c < symmetric; ++c) vatom[i][c] += energy_factor_ * node_virial_sums[c];
+    }
+    if (cvflag_atom) {
+      for (int c = 0; c < centroid; ++c) cvatom[i][c] += energy_factor_ * node_virial_sums[symmetric + c];
+    }
+  }
+  if (collect) comm->reverse_comm(this, results_width_);
+}
+
+/// Shares of the virial W = -Σ vector ⊗ g. For the stress of an atom, half of every edge goes to each of its
+/// ends. For the heat flux the whole edge goes to its far end j: the energy of the centre i changes by g·v_j
+/// as j moves, and that energy travels along the edge, J = Σ_edges (r_i - r_j) g·v_j (Fan et al., Phys. Rev.
+/// B 92, 094301 (2015)).
+void PairFrames::add_atom_virials() {
+  const frames::Graph& graph = builder_->graph();
+  node_virials_.assign(node_width * at(graph.atoms), 0.0);
+  for (int i = 0; i < graph.centres; ++i) {
+    double* near = node_virials_.data() + node_width * at(i);
+    for (auto e = at(static_cast<int>(graph.offsets[at(i)]));
+         e < static_cast<std::size_t>(graph.offsets[at(i + 1)]); ++e) {
+      const double* r = graph.vectors.data() + 3 * e;
+      const double* g = output_.edge_gradients.data() + 3 * e;
+      double* far = node_virials_.data() + node_width * at(graph.neighbours[e]);
+      for (std::size_t c = 0; c < centroid; ++c) {
+        const std::size_t row = component[c] / 3, column = component[c] % 3;
+        far[symmetric + c] -= r[row] * g[column];
+        if (c >= symmetric) continue;
+        const double half = 0.25 * (r[row] * g[column] + r[column] * g[row]);
+        near[c] -= half;
+        far[c] -= half;
+      }
+    }
+  }
+}
+
+int PairFrames::pack_forward_comm(int n, int* list, double* buffer, int, int*) {
+  for (int k = 0; k < n; ++k) {
+    buffer[2 * k] = owners_[at(list[k])].rank;
+    buffer[2 * k + 1] = owners_[at(list[k])].index;
+  }
+  return 2 * n;
+}
+
+void PairFrames::unpack_forward_comm(int n, int first, double* buffer) {
+  for (int k = 0; k < n; ++k) {
+    owners_[at(first + k)] = {static_cast<std::int32_t>(buffer[2 * k]),
+                              static_cast<std::int32_t>(buffer[2 * k + 1])};
+  }
+}
+
+int PairFrames::pack_reverse_comm(int n, int first, double* buffer) {
+  const double* rows = ghost_results_.data() + at(results_width_) * at(first - atom->nlocal);
+  std::copy_n(rows, at(n) * at(results_width_), buffer);
+  return n * results_width_;
+}
+
+void PairFrames::unpack_reverse_comm(int n, int* list, double* buffer) {
+  const int nlocal = atom->nlocal;
+  for (int k = 0; k < n; ++k) {
+    const double* row = buffer + at(k) * at(results_width_);
+    const int i = list[k];
+    if (i >= nlocal) {  // a ghost that this rank passed on
+      double* sum = ghost_results_.data() + at(results_width_) * at(i - nlocal);
+      for (int c = 0; c < results_width_; ++c) sum[c] += row[c];
+      continue;
+    }
+    for (int c = 0; c < 3; ++c) atom->f[i][c] += row[c];
+    if (vflag_atom) {
+      for (int c = 0; c < symmetric; ++c) vatom[i][c] += row[3 + c];
+    }
+    if (cvflag_atom) {
+      for (int c = 0; c < centroid; ++c) cvatom[i][c] += row[3 + symmetric + c];
+    }
+  }
+}
