@@ -1,0 +1,137 @@
+"""The time step of a trajectory, its gaps and jumps, and the pairs of consecutive frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from frames.data.periodic import displacements
+from frames.data.trajectory import Integers, Trajectory
+from frames.errors import FramesError
+
+TIME_TOLERANCE = 0.01
+"""Two times are one step apart when their difference is off by less than this fraction of the step."""
+_JUMP_FACTOR = 5.0
+
+
+def time_step(trajectory: Trajectory) -> float | None:
+    """The most common positive time between successive frames of one run, in fs; None if there is none."""
+    if trajectory.times is None or len(trajectory) < 2:
+        return None
+    steps = np.diff(trajectory.times)[np.diff(trajectory.runs) == 0]
+    steps = steps[steps > 0]
+    if len(steps) == 0:
+        return None
+    # Times that were stored in ps or single precision differ in their last digits.
+    rounded = np.round(steps, 4)
+    values, counts = np.unique(rounded, return_counts=True)
+    return float(np.median(steps[rounded == values[np.argmax(counts)]]))
+
+
+def pairs(trajectory: Trajectory, stride: int = 1, step: float | None = None) -> Integers:
+    """Frames (t, t + stride steps) of one run that are exactly `stride` time steps apart.
+
+    Args:
+        stride: number of time steps between the two.
+        step: the time step in fs; that of the trajectory if None.
+
+    Returns:
+        [P,2] indices of frames, sorted by the first.
+
+    Raises:
+        FramesError: if the order of the frames is unknown.
+    """
+    if stride < 1:
+        raise FramesError(f"the stride between paired frames must be at least 1, got {stride}")
+    if trajectory.times is None:
+        raise FramesError(
+            f"{trajectory.source or 'trajectory'}: the order of the frames is unknown, so there are no "
+            "pairs; if the frames are consecutive, give the time step in fs"
+        )
+    step = time_step(trajectory) if step is None else step
+    if step is None:
+        return np.empty((0, 2), np.int64)
+    found = [
+        _pairs_of_run(np.flatnonzero(trajectory.runs == run), trajectory.times, stride * step, step)
+        for run in np.unique(trajectory.runs)
+    ]
+    joined = np.concatenate(found)
+    return joined[np.argsort(joined[:, 0], kind="stable")]
+
+
+def _pairs_of_run(frames: Integers, times: np.ndarray, interval: float, step: float) -> Integers:
+    frames = frames[np.argsort(times[frames], kind="stable")]
+    sorted_times = times[frames]
+    tolerance = TIME_TOLERANCE * step
+    later = np.searchsorted(sorted_times, sorted_times + interval - tolerance)
+    inside = np.flatnonzero(later < len(frames))
+    later = later[inside]
+    hit = np.abs(sorted_times[later] - sorted_times[inside] - interval) < tolerance
+    return np.stack([frames[inside[hit]], frames[later[hit]]], axis=1).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class TimeLine:
+    """What the times and displacements of a trajectory say about its order."""
+
+    step: float | None
+    """fs."""
+    runs: int
+    gaps: Integers
+    """Frames whose successor in the same run comes later than one time step."""
+    backward: Integers
+    """Frames whose successor in the same run has the same or an earlier time."""
+    jumps: Integers
+    """Frames whose successor, one time step later, is too far away to be it."""
+    step_ratio: float
+    """Displacement between neighbouring frames over that between distant ones: about 1 in shuffled data."""
+
+
+def time_line(trajectory: Trajectory) -> TimeLine:
+    """Time step, gaps, and jumps: successors displaced five times as far as the median one."""
+    step = time_step(trajectory)
+    same_run = np.flatnonzero(np.diff(trajectory.runs) == 0)
+    gaps = backward = jumps = np.empty(0, np.int64)
+    if trajectory.times is not None and step is not None:
+        steps = np.diff(trajectory.times)[same_run]
+        gaps = same_run[steps > step * (1 + TIME_TOLERANCE)]
+        backward = same_run[steps <= 0]
+        found = pairs(trajectory)
+        size = _sizes(trajectory, found)
+        if len(size):
+            jumps = found[size > _JUMP_FACTOR * np.median(size), 0]
+    runs = len(np.unique(trajectory.runs))
+    return TimeLine(step, runs, gaps, backward, jumps, step_ratio(trajectory))
+
+
+def step_ratio(trajectory: Trajectory, sample: int = 500) -> float:
+    """Median displacement between stored neighbours over that between frames drawn at random.
+
+    Near 1 for shuffled frames, far below for consecutive ones; 1 where there are too few frames to tell.
+    """
+    neighbours = np.flatnonzero(np.diff(trajectory.runs) == 0)
+    if len(neighbours) < 3:
+        return 1.0
+    random = np.random.default_rng(0)
+    first = random.choice(neighbours, min(sample, len(neighbours)), replace=False)
+    other = random.permutation(len(trajectory))[: len(first)]
+    near = _sizes(trajectory, np.stack([first, first + 1], axis=1))
+    far = _sizes(trajectory, np.stack([first, other], axis=1)[first != other])
+    if len(far) == 0 or np.median(far) == 0:
+        return 1.0
+    return float(np.median(near) / np.median(far))
+
+
+def looks_consecutive(trajectory: Trajectory) -> bool:
+    """Whether stored neighbours are so close to each other that they must be neighbours in time."""
+    return step_ratio(trajectory) < 0.5
+
+
+def _sizes(trajectory: Trajectory, frames: Integers) -> np.ndarray:
+    """[P] root mean square displacement in Å between the frames of each pair, less that of the centre."""
+    if len(frames) == 0:
+        return np.empty(0)
+    moved = displacements(trajectory, frames)
+    moved = moved - moved.mean(axis=1, keepdims=True)
+    return np.asarray(np.sqrt(np.square(moved).sum(axis=2).mean(axis=1)))
