@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from ase.data import atomic_masses
 from torch import Tensor
 
 from frames.data.graph import neighbour_list
+from frames.data.periodic import displacements
 from frames.data.trajectory import Trajectory
 
 FrameIndex = tuple[int, int]  # (which trajectory of the list, which frame in it)
@@ -87,15 +89,13 @@ class FrameStore:
     def displacements(self, first: Sequence[FrameIndex], second: Sequence[FrameIndex]) -> Tensor:
         """Displacement of each atom from one frame to another of the same run, without the drift of the centre of mass.
 
-        [N,3] Å in the dtype of the model. Positions of a trajectory are continuous over cell borders.
+        [N,3] Å in the dtype of the model; to the nearest image across cell borders.
         """
-        from frames.units import MASSES
-
         moved = []
-        for (t, a), (u, b) in zip(first, second, strict=True):
-            run, other = self.trajectories[t], self.trajectories[u]
-            delta = other.positions[b] - run.positions[a]
-            masses = MASSES[run.atomic_numbers]
+        for (t, a), (_, b) in zip(first, second, strict=True):
+            run = self.trajectories[t]
+            delta = displacements(run, np.array([[a, b]]))[0]
+            masses = atomic_masses[run.atomic_numbers]
             moved.append(delta - (masses[:, None] * delta).sum(0) / masses.sum())
         return self._tensor(np.concatenate(moved)).to(self.dtype)
 

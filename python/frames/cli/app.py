@@ -1,0 +1,139 @@
+"""`frames train`, `export`, `check`, and the sub-commands of `frames data`. Heavy imports happen inside commands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from frames import __version__
+from frames.cli.data import app as data_app
+from frames.errors import FramesError
+
+app = typer.Typer(
+    help="Force fields that learn from molecular-dynamics trajectories.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(data_app, name="data")
+console = Console()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"frames-md {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="TOML configuration.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from last.pt in the output folder.")] = False,
+) -> None:
+    """Train a model as a configuration says."""
+    from frames.config import load_config
+
+    checked, raw = load_config(config)
+    _need_torch("train")
+    from frames.training.loop import BEST, CURVE, METRICS, Run
+
+    report = Run(checked, raw, console).execute(resume=resume)
+    table = Table("errors of the best parameters", "validation", "test")
+    units = {
+        "force_mae_mev_per_angstrom": "force MAE (meV/Å)",
+        "force_rmse_mev_per_angstrom": "force RMSE (meV/Å)",
+        "energy_mae_mev": "energy MAE (meV)",
+        "energy_mae_mev_per_atom": "energy MAE (meV/atom)",
+    }
+    for key, label in units.items():
+        cells = [f"{report[role][key]:.2f}" if role in report else "–" for role in ("validation", "test")]
+        table.add_row(label, *cells)
+    console.print(table)
+    folder = Path(checked.output)
+    console.print(f"{report['seconds'] / 60:.1f} min of training; {BEST}, {METRICS} and {CURVE} are in {folder}")
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="best.pt of a training run.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Model file to write.")],
+    dtype: Annotated[str, typer.Option(help="Arithmetic of the model: float32 or float64.")] = "float32",
+    torchforce: Annotated[
+        Path | None,
+        typer.Option(help="PDB or mmCIF file: write a file that a plain OpenMM TorchForce script loads, for this system."),
+    ] = None,
+) -> None:
+    """Write the model file that LAMMPS, OpenMM and ASE load."""
+    _need_torch("export")
+    from frames.training.publish import export_checkpoint
+
+    if dtype not in ("float32", "float64"):
+        raise FramesError(f"--dtype {dtype}: expected float32 or float64")
+    if torchforce is None:
+        metadata = export_checkpoint(checkpoint, output, "float64" if dtype == "float64" else "float32")
+        console.print(
+            f"{output}: {metadata.backbone}, elements {metadata.elements}, cutoff {metadata.cutoff} Å, {metadata.dtype}"
+        )
+        return
+    import tempfile
+
+    from frames.openmm.torchforce import write_torchforce
+
+    if not torchforce.is_file():
+        raise FramesError(f"--torchforce {torchforce}: no such file; expected a PDB or mmCIF file of the system")
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / "model.pt"
+        export_checkpoint(checkpoint, model, "float64" if dtype == "float64" else "float32")
+        particles = write_torchforce(model, torchforce, output)
+    console.print(f"{output}: TorchForce program for {particles.total} particles of {torchforce.name}")
+
+
+@app.command()
+def check(
+    model: Annotated[Path, typer.Argument(help="Model file.")],
+    backend: Annotated[str, typer.Option(help="auto, native or torchscript.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Check a model file: test frame, symmetries, forces and virial against finite differences."""
+    from frames.check import check_model
+    from frames.inference import BACKENDS
+
+    if backend not in BACKENDS:
+        raise FramesError(f"--backend {backend}: expected one of {', '.join(BACKENDS)}")
+    used, findings = check_model(model, backend=backend)  # type: ignore[arg-type]
+    if as_json:
+        rows = [
+            {"name": f.name, "passed": f.passed, "difference": f.difference, "allowed": f.allowed, "unit": f.unit}
+            for f in findings
+        ]
+        typer.echo(json.dumps({"backend": used, "findings": rows}, indent=1))
+    else:
+        table = Table("", "point", "largest difference", "allowed", title=f"{model} ({used} backend)")
+        for f in findings:
+            verdict = "[green]PASS" if f.passed else "[red]FAIL"
+            table.add_row(verdict, f.name, f"{f.difference:.1e} {f.unit}", f"{f.allowed:.1e}")
+        console.print(table)
+    if not all(f.passed for f in findings):
+        raise typer.Exit(1)
+
+
+def _need_torch(command: str) -> None:
+    from importlib.util import find_spec
+
+    for module in ("torch", "e3nn", "matplotlib"):
+        if find_spec(module) is None:
+            raise FramesError(f"frames {command} needs {module}: pip install 'frames-md[train]'")
