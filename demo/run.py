@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from frames.ase import FramesCalculator
-from frames.data.readers import read
+from frames.config import load_config
 from frames.data.trajectory import Trajectory
 
 HERE = Path(__file__).resolve().parent
@@ -61,20 +61,22 @@ def main() -> None:
     frames("export", best, "-o", model64, "--dtype", "float64")
     frames("check", model)
 
-    trajectory = read(data)[0]
-    report = evaluate(trajectory, best, model, model64)
+    report = evaluate(best, model, model64)
     seconds["total"] = time.perf_counter() - start + seconds["setup"]
     report["seconds"] = {key: round(value, 1) for key, value in seconds.items()}
     (OUT / "report.json").write_text(json.dumps(report, indent=1) + "\n")
     show(report)
 
 
-def evaluate(trajectory: Trajectory, best: Path, model: Path, model64: Path) -> Report:
-    """Errors on the last block, parity of the engines, and NVE in each of them."""
+def evaluate(best: Path, model: Path, model64: Path) -> Report:
+    """Errors on the last block, parity of the engines on frames of it, and NVE in each engine."""
     from frames.training.checkpoint import load_checkpoint
+    from frames.training.dataset import load_training_data
 
     errors = load_checkpoint(best).report["test"]
-    last = np.arange(int(0.8 * len(trajectory)) + 1, len(trajectory))
+    held_out = load_training_data(load_config(HERE / "ethanol.toml")[0])
+    trajectory = held_out.trajectories[0]
+    last = np.array([frame for _, frame in held_out.test])
     sample = last[np.linspace(0, len(last) - 1, 50).astype(int)]
     predicted = ase_answers(model, trajectory, sample)
     plot_forces(trajectory.forces[sample], predicted[1], OUT / "forces.png")

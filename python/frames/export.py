@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import subprocess
@@ -50,8 +49,8 @@ class Structure:
 
 
 def script_module(module: nn.Module) -> torch.jit.ScriptModule:
-    """TorchScript of a module in evaluation mode, with e3nn modules in it or not."""
-    module = copy.deepcopy(module).eval().requires_grad_(False)
+    """TorchScript of a module, with e3nn modules in it or not. Switches the module to evaluation, without gradients."""
+    module = module.eval().requires_grad_(False)
     if any(type(part).__module__.startswith("e3nn") for part in module.modules()):
         from e3nn.util.jit import script
 
@@ -80,7 +79,7 @@ def export(
     """
     check_elements(spec.elements, frame.atomic_numbers.tolist())
     converted = spec.build(DTYPES[dtype])
-    converted.load_state_dict(potential.state_dict())
+    converted.load_trained(potential.state_dict())
     scripted = script_module(converted)
     weights = save_tensors({k: _array(v) for k, v in converted.state_dict().items()})
     metadata = Metadata(
@@ -136,7 +135,7 @@ def replay(potential: Potential, frame: Structure, dtype: torch.dtype) -> TestFr
         positions=np.asarray(frame.positions, np.float64),
         cell=np.asarray(frame.cell, np.float64),
         pbc=np.asarray(frame.pbc, bool),
-        energy=float(result.energies[0]),
+        energy=result.energies[0].item(),
         atom_energies=_array(atom_energies),
         forces=_array(result.forces).astype(np.float64),
         virial=_array(result.virials[0]).astype(np.float64),

@@ -38,6 +38,21 @@ class Potential(nn.Module):
         self.register_buffer("energy_reference", torch.zeros(len(self.elements), dtype=torch.float64))
         self.register_buffer("energy_scale", torch.ones((), dtype=torch.float64))
 
+    @torch.jit.unused
+    @torch.no_grad()
+    def load_trained(self, state: dict[str, Tensor]) -> None:
+        """Takes over parameters, reference energies and scale from a state dict of any precision.
+
+        Constants, such as e3nn's coupling coefficients, stay those of this potential's own precision: rounded ones
+        would break the rotational symmetry of a float64 model in the eighth digit.
+        """
+        own = {**dict(self.named_parameters()), "energy_reference": self.energy_reference, "energy_scale": self.energy_scale}
+        missing = sorted(set(own) - set(state))
+        if missing or any(own[name].shape != state[name].shape for name in own):
+            raise FramesError(f"the parameters do not belong to this backbone (missing or of other shape: {missing[:3]})")
+        for name, tensor in own.items():
+            tensor.copy_(state[name])
+
     def forward(self, atomic_numbers: Tensor, edge_index: Tensor, edge_vectors: Tensor) -> Tensor:
         """Energies [N] in eV, float64.
 

@@ -87,5 +87,5 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 def averaged_potential(checkpoint: Checkpoint, dtype: torch.dtype = torch.float32) -> Potential:
     """The potential with the averaged parameters of a checkpoint."""
     potential = checkpoint.spec.build(dtype)
-    potential.load_state_dict(checkpoint.averaged)
+    potential.load_trained(checkpoint.averaged)
     return potential.eval()

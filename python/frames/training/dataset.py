@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ def load_training_data(config: Config) -> TrainingData:
             "unlabelled_pairs": len(data.unlabelled),
             "validation_frames": len(data.validation),
             "test_frames": len(data.test),
-            "sources": [run.source for run in data.trajectories],
+            "sources": [Path(run.source).name for run in data.trajectories],
         }
     )
     return data
@@ -92,6 +93,8 @@ def _by_time(config: Config) -> TrainingData:
             data.train.append((t, i))
             if i in followers and followers[i] in inside:
                 data.partner[(t, i)] = (t, followers[i])
+        used = [i for k, i in [*data.train, *data.partner.values()] if k == t]
+        split.check_gap(np.array(used, np.int64))
         data.validation += [(t, i) for i in _evenly(split.validation.tolist(), section.validation_frames)]
         data.test += [(t, i) for i in _evenly(split.test.tolist(), section.test_frames)]
         data.split = split.kind

@@ -82,16 +82,16 @@ class Trainer:
         force, energy = force_loss(result, batch), energy_loss(result, batch)
         # in units of the typical force, so that weights and learning rate do not depend on the system
         loss = (training.force_weight * force + training.energy_weight * energy) / self.scale
-        parts = {"learning_rate": rate, "force_loss": float(force) * 1e3, "energy_loss": float(energy) * 1e3}
+        parts = {"learning_rate": rate, "force_loss": force.item() * 1e3, "energy_loss": energy.item() * 1e3}
         if training.virial_weight > 0:
             virial = virial_loss(result, batch)
             loss = loss + training.virial_weight * virial / self.scale
-            parts["virial_loss"] = float(virial) * 1e3
+            parts["virial_loss"] = virial.item() * 1e3
         weight = self._auxiliary_weight()
         if weight > 0:
             auxiliary = self._auxiliary_loss(frames, result)
             loss = loss + weight * auxiliary
-            parts["auxiliary_loss"] = float(auxiliary)
+            parts["auxiliary_loss"] = auxiliary.item()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self._check(loss)
@@ -201,9 +201,9 @@ class Trainer:
         return [pairs[i] for i in draw.choice(len(pairs), min(count, len(pairs)), replace=False)]
 
     def _check(self, loss: Tensor) -> None:
-        if not math.isfinite(float(loss)):
+        if not math.isfinite(loss.item()):
             raise FramesError(
-                f"the loss is {float(loss)} at step {self.step}: lower training.learning_rate or look for wrong labels "
+                f"the loss is {loss.item()} at step {self.step}: lower training.learning_rate or look for wrong labels "
                 "with `frames data inspect`; the last checkpoint is intact"
             )
 
