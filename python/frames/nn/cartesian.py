@@ -1,7 +1,7 @@
 """The `cartesian` backbone: message passing on 3×3 Cartesian tensors, made to be cheap at inference.
 
-In the manner of TensorNet (Simeon and De Fabritiis, NeurIPS 2023). What differs follows from one rule: an edge
-costs nothing but radial scalings of nine components per channel, everything else is done once per atom.
+In the manner of TensorNet (Simeon and De Fabritiis, NeurIPS 2023). What differs follows from one rule: an
+edge costs nothing but radial scalings of nine components per channel, everything else is done once per atom.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class CartesianSettings:
             value = getattr(self, name)
             if not isinstance(value, int) or not 1 <= value <= 1024:
                 raise FramesError(f"{where} {name} = {value!r}; expected an integer from 1 to 1024")
-        if self.channels % 8:
-            raise FramesError(f"{where} channels = {self.channels}; expected a multiple of 8")
+        if self.channels % 16:
+            raise FramesError(f"{where} channels = {self.channels}; expected a multiple of 16")
         if not self.average_neighbours > 0:
             raise FramesError(f"{where} average_neighbours = {self.average_neighbours!r}; expected > 0")
 
@@ -70,26 +70,27 @@ def _matrices(inputs: int, outputs: int) -> nn.Parameter:
 class Embedding(nn.Module):
     """The first aggregation: a tensor per atom from the directions and distances to its neighbours.
 
-    The sums over neighbours are taken per species and radial function, with no channels yet; the map to channels
-    is linear and follows once per atom, so an edge costs 9 × radial_functions multiply-adds. A network on the
-    invariants then scales the three parts of each channel.
+    The sums over neighbours are taken per species and radial function, with no channels yet; the map to
+    channels is linear and follows once per atom, so an edge costs 9 × radial_functions multiply-adds. A
+    network on the invariants then scales the three parts of each channel.
     """
 
     def __init__(self, species: int, settings: CartesianSettings) -> None:
         super().__init__()
         c = settings.channels
         self.species = species
-        self.norm = 1.0 / math.sqrt(settings.average_neighbours)
         self.mix = _matrices(species * settings.radial_functions, c)
         self.centre_scale = nn.Parameter(1.0 + 0.5 * torch.randn(species, 3, c))
         self.centre_bias = nn.Parameter(torch.randn(species, c))
         self.gate = Gate(c)
 
-    def forward(self, species: Tensor, edge_index: Tensor, basis: Tensor, directions: Tensor) -> Tensor:
+    def forward(
+        self, species: Tensor, edge_index: Tensor, basis: Tensor, directions: Tensor, norm: Tensor
+    ) -> Tensor:
         n, s, k = species.shape[0], self.species, basis.shape[1]
         target = edge_index[0] * s + species.index_select(0, edge_index[1])
         products = directions.unsqueeze(2) * basis.unsqueeze(1)
-        sums = basis.new_zeros(n * s, 9, k).index_add(0, target, products) * self.norm
+        sums = basis.new_zeros(n * s, 9, k).index_add(0, target, products) * norm
         sums = sums.view(n, s, 9, k).transpose(1, 2).reshape(n, 9, s * k)
         x = scale(mix(sums, self.mix), self.centre_scale.index_select(0, species))
         bias = self.centre_bias.index_select(0, species).unsqueeze(1)
@@ -113,27 +114,34 @@ class Gate(nn.Module):
 class Interaction(nn.Module):
     """One exchange with the neighbours: X ← X + D + D².
 
-    D is mixed from Y(Y + M) + (Y + M)Y, where M is the sum of the neighbours' Y, each part scaled by a function of
-    the distance, and Y is mixed from X.
+    D is mixed from Y(Y + M) + (Y + M)Y + M, where M is the sum of the neighbours' Y, each part scaled by a
+    function of the distance, and Y is mixed from X.
     """
 
     def __init__(self, settings: CartesianSettings, cutoff: float) -> None:
         super().__init__()
         c = settings.channels
-        self.norm = 1.0 / math.sqrt(settings.average_neighbours)
         self.radial = RadialWeights(settings.radial_functions, settings.radial_hidden, 3 * c, cutoff)
         self.before = _matrices(c, c)
         self.after = _matrices(c, c)
+        self.gate = Gate(c)
 
     def forward(
-        self, x: Tensor, edge_index: Tensor, basis: Tensor, distances: Tensor, matrices: Tensor
+        self,
+        x: Tensor,
+        edge_index: Tensor,
+        basis: Tensor,
+        distances: Tensor,
+        norm: Tensor,
+        matrices: Tensor,
     ) -> Tensor:
         c = x.shape[2]
         y = mix(saturate(x), self.before)
         weights = self.radial(basis, distances).view(-1, 3, c)
         messages = scale(y.index_select(0, edge_index[1]), weights)
-        m = torch.zeros_like(y).index_add(0, edge_index[0], messages) * self.norm
-        d = mix(saturate(anticommutator(y, y + m, matrices)), self.after)
+        m = torch.zeros_like(y).index_add(0, edge_index[0], messages) * norm
+        p = saturate(anticommutator(y, y + m, matrices) + m)
+        d = mix(scale(p, self.gate(p)), self.after)
         return x + d + 0.5 * anticommutator(d, d, matrices)
 
 
@@ -168,6 +176,8 @@ class CartesianBackbone(nn.Module):
         self.hidden = nn.Linear(3 * c, c)
         self.energy = nn.Linear(c, 1)
         self.matrices: Tensor
+        self.neighbour_norm: Tensor
+        self.register_buffer("neighbour_norm", torch.tensor(1.0 / math.sqrt(settings.average_neighbours)))
         self.register_buffer(
             "matrices", basis_matrices().view(9, 9).to(torch.get_default_dtype()), persistent=False
         )
@@ -185,9 +195,10 @@ class CartesianBackbone(nn.Module):
         distances = torch.sqrt((edge_vectors * edge_vectors).sum(1))
         directions = direction_tensors(edge_vectors / distances.unsqueeze(1))
         basis = self.basis(distances)
-        x = self.embedding(species, edge_index, basis, directions)
+        norm = self.neighbour_norm
+        x = self.embedding(species, edge_index, basis, directions, norm)
         for interaction in self.interactions:
-            x = interaction(x, edge_index, basis, distances, self.matrices)
+            x = interaction(x, edge_index, basis, distances, norm, self.matrices)
         x = saturate(x)
         scalars = invariants(x)
         energies = self.energy(torch.nn.functional.silu(self.hidden(scalars))).squeeze(1)

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 def envelope(distances: Tensor, cutoff: float) -> Tensor:
     """(1 − (r/rc)⁴)⁴ inside the cutoff, 0 outside.
 
-    One at the origin, and zero at the cutoff with its first three derivatives, so that an energy built on it keeps
-    continuous forces, second and third derivatives when a neighbour leaves. Shape of `distances`.
+    One at the origin, and zero at the cutoff with its first three derivatives, so that an energy built on it
+    keeps continuous forces, second and third derivatives when a neighbour leaves. Shape of `distances`.
     """
     x = torch.clamp(distances / cutoff, max=1.0)
     x2 = x * x

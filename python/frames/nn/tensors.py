@@ -1,8 +1,8 @@
 """3×3 Cartesian tensors per atom and channel, stored by their irreducible parts.
 
-A tensor is kept as nine numbers, channels last: [N, 9, C]. Component 0 is the scalar part, 1–3 the antisymmetric
-part (a polar vector: the tensor is the matrix of v ↦ a × v), 4–8 the symmetric traceless part. The nine basis
-matrices are orthonormal under tr(AᵀB), so the squared Frobenius norm is the sum of the nine squares.
+A tensor is kept as nine numbers, channels last: [N, 9, C]. Component 0 is the scalar part, 1–3 the
+antisymmetric part (a polar vector: the tensor is the matrix of v ↦ a × v), 4–8 the symmetric traceless part.
+The nine basis matrices are orthonormal under tr(AᵀB): the squared Frobenius norm is the sum of nine squares.
 """
 
 from __future__ import annotations
