@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,18 +17,19 @@ from frames.errors import FramesError
 from frames.inference import Array, BackendName, check_atoms, open_model
 
 
-class FramesCalculator(Calculator):  # type: ignore[misc]  # ASE is not typed
-    """ASE calculator of a model file: energy (eV), forces (eV/Å), stress (eV/Å³) and energies of the atoms (eV).
+class FramesCalculator(Calculator):
+    """ASE calculator of a model file: energy (eV), forces (eV/Å), stress (eV/Å³) and energies of the atoms
+    (eV).
 
-    The stress, −W/V with W = Σ r⊗F, exists for structures that are periodic in all three directions; for others ASE
-    raises PropertyNotImplementedError. Energies include the reference energies of the elements.
+    The stress, −W/V with W = Σ r⊗F, exists for structures that are periodic in all three directions; for
+    others ASE raises PropertyNotImplementedError. Energies include the reference energies of the elements.
 
     Attributes:
         backend: "native" or "torchscript", whichever evaluates the model.
         metadata: contents of `frames.json` of the model file.
     """
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress", "energies"]
+    implemented_properties = ["energy", "free_energy", "forces", "stress", "energies"]  # noqa: RUF012
 
     def __init__(
         self,
@@ -40,17 +41,15 @@ class FramesCalculator(Calculator):  # type: ignore[misc]  # ASE is not typed
     ) -> None:
         """Loads the model file and replays its test frame.
 
-        Args:
-            model: path of a model file.
-            device: where PyTorch evaluates it: "cpu", "cuda" or "cuda:N".
-            backend: "auto" takes the native engine if it can evaluate the model, else PyTorch.
-            skin: Å; pairs up to cutoff + skin are remembered, and looked for again once an atom has moved by half of
+        Args: model: path of a model file. device: where PyTorch evaluates it: "cpu", "cuda" or "cuda:N".
+            backend: "auto" takes the native engine if it can evaluate the model, else PyTorch. skin: Å; pairs
+            up to cutoff + skin are remembered, and looked for again once an atom has moved by half of
                 the skin.
 
-        Raises FramesError if the file or the backend cannot be used; later, for structures that the model cannot be
-        asked about (unknown elements, NaN, a cell without volume).
+        Raises FramesError if the file or the backend cannot be used; later, for structures that the model
+        cannot be asked about (unknown elements, NaN, a cell without volume).
         """
-        super().__init__(**kwargs)
+        super().__init__(**kwargs)  # type: ignore[no-untyped-call]
         self._model = open_model(model, device=device, backend=backend)
         self._neighbours = VerletList(self._model.metadata.cutoff, skin)
         self.backend = self._model.backend
@@ -63,9 +62,10 @@ class FramesCalculator(Calculator):  # type: ignore[misc]  # ASE is not typed
         system_changes: Sequence[str] = tuple(all_changes),
     ) -> None:
         """Fills `results` with everything the model gives; called by ASE."""
-        super().calculate(atoms, properties, system_changes)
-        numbers, positions = check_atoms(self.metadata.elements, self.atoms.numbers, self.atoms.positions)
-        cell, pbc = np.asarray(self.atoms.cell), self.atoms.pbc
+        super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]
+        structure: Atoms = self.atoms  # a copy that ASE has made
+        numbers, positions = check_atoms(self.metadata.elements, structure.numbers, structure.positions)
+        cell, pbc = np.asarray(structure.cell), structure.pbc
         edge_index, vectors = self._neighbours.edges(positions, cell, pbc)
         found = self._model.evaluate_edges(numbers, edge_index, vectors)
         self.results = {
@@ -75,11 +75,13 @@ class FramesCalculator(Calculator):  # type: ignore[misc]  # ASE is not typed
             "forces": found.forces,
         }
         if pbc.all():
-            self.results["stress"] = full_3x3_to_voigt_6_stress(-found.virial / abs(np.linalg.det(cell)))
+            stress = -found.virial / abs(np.linalg.det(cell))
+            self.results["stress"] = full_3x3_to_voigt_6_stress(stress)  # type: ignore[no-untyped-call]
 
 
 class VerletList:
-    """A neighbour list that is used until an atom has moved by half of the skin, or cell or periodicity changed."""
+    """A neighbour list that is used until an atom has moved by half of the skin, or cell or periodicity
+    changed."""
 
     def __init__(self, cutoff: float, skin: float) -> None:
         """Both in Å. Raises FramesError if the skin is negative or not finite."""

@@ -1,7 +1,8 @@
 """Energies, forces and virial of structures from a model file, in Python.
 
-`open_model` is the one place that chooses between the backends. Each of them answers one question, per-atom energies
-and dE/d(edge_vectors) of a list of edges; what follows from it (forces, virial) is put together here, once.
+`open_model` is the one place that chooses between the backends. Each of them answers one question, per-atom
+energies and dE/d(edge_vectors) of a list of edges; what follows from it (forces, virial) is put together
+here, once.
 """
 
 from __future__ import annotations
@@ -57,9 +58,7 @@ class Evaluator(ABC):
         self.tolerance = ROUNDING[file.metadata.dtype]
 
     @abstractmethod
-    def edge_gradients(
-        self, atomic_numbers: Array, edge_index: Array, edge_vectors: Array
-    ) -> tuple[Array, Array]:
+    def edge_gradients(self, atomic_numbers: Array, edge_index: Array, edge_vectors: Array) -> tuple[Array, Array]:
         """Energies [N] in eV (float64) and dE/d(edge_vectors) [E,3] in eV/Å.
 
         Args:
@@ -79,15 +78,16 @@ class Evaluator(ABC):
             cell: [3,3] Å, rows are the lattice vectors; needed where pbc is set.
             pbc: one flag, or one for each lattice vector.
 
-        Raises FramesError for an element that the model does not know, wrong shapes, NaN, or a result that is not
-        finite.
+        Raises FramesError for an element that the model does not know, wrong shapes, NaN, or a result that is
+        not finite.
         """
         numbers, positions = check_atoms(self.metadata.elements, atomic_numbers, positions)
         edge_index, vectors = find_edges(positions, cell, pbc, self.metadata.cutoff)
         return self.evaluate_edges(numbers, edge_index, vectors)
 
     def evaluate_edges(self, atomic_numbers: Array, edge_index: Array, edge_vectors: Array) -> Result:
-        """The same from edges that are already known; arguments as those of `edge_gradients`, not checked again."""
+        """The same from edges that are already known; arguments as those of `edge_gradients`, not checked
+        again."""
         energies, gradients = self.edge_gradients(atomic_numbers, edge_index, edge_vectors)
         result = assemble(energies, gradients, edge_index, edge_vectors)
         if not (np.isfinite(result.energy) and np.isfinite(result.forces).all()):
@@ -102,7 +102,8 @@ def find_edges(positions: Array, cell: Array | None, pbc: Array | bool, cutoff: 
 
 
 def assemble(energies: Array, gradients: Array, edge_index: Array, edge_vectors: Array) -> Result:
-    """Forces and virial from g = dE/d(edge_vector): F_i += g, F_j −= g, W = −Σ edge_vector ⊗ g; sums in float64."""
+    """Forces and virial from g = dE/d(edge_vector): F_i += g, F_j −= g, W = −Σ edge_vector ⊗ g; sums in
+    float64."""
     atoms = len(energies)
     gradients = gradients.astype(np.float64, copy=False)
     forces = np.empty((atoms, 3))
@@ -116,14 +117,14 @@ def assemble(energies: Array, gradients: Array, edge_index: Array, edge_vectors:
 def check_atoms(elements: Sequence[int], atomic_numbers: Array, positions: Array) -> tuple[Array, Array]:
     """Both as contiguous arrays, int64 [N] and float64 [N,3].
 
-    Raises FramesError for other shapes and elements that the model does not know. NaN and cells without volume are
-    refused by the neighbour list.
+    Raises FramesError for other shapes and elements that the model does not know. NaN and cells without
+    volume are refused by the neighbour list.
     """
     numbers = np.ascontiguousarray(atomic_numbers, np.int64)
     positions = np.ascontiguousarray(positions, np.float64)
     if numbers.ndim != 1 or positions.shape != (len(numbers), 3):
         raise FramesError(
-            f"positions have shape {positions.shape} and atomic numbers {numbers.shape}; expected [N,3] and [N]"
+            f"positions have shape {positions.shape}, atomic numbers {numbers.shape}; expected [N,3] and [N]"
         )
     check_elements(elements, numbers)
     return numbers, positions
@@ -154,15 +155,17 @@ def open_model(path: str | Path, *, device: str = "cpu", backend: BackendName = 
     """
     if backend not in BACKENDS:
         raise FramesError(f"backend {backend!r} is unknown; expected one of {', '.join(BACKENDS)}")
+    if backend == "native":
+        raise FramesError(f"{path}: this installation has no native engine; use backend 'torchscript' or 'auto'")
     return TorchScriptModel(path, device)
 
 
 class TorchScriptModel(Evaluator):
     """A model file evaluated by PyTorch.
 
-    The archive is checked, and its metadata read, before PyTorch sees it. `torch.jit.load` then builds the program
-    in TorchScript's own interpreter: no pickled Python object is called, and the program can reach tensor operations
-    only. It is still a program, so a model file deserves the trust that an input deck does.
+    The archive is checked, and its metadata read, before PyTorch sees it. `torch.jit.load` then builds the
+    program in TorchScript's own interpreter: no pickled Python object is called, and the program can reach
+    tensor operations only. It is still a program, so a model file deserves the trust that an input deck does.
 
     Attributes:
         module: the TorchScript program, in evaluation mode on the device.
@@ -174,22 +177,22 @@ class TorchScriptModel(Evaluator):
         """Loads the file and replays its test frame. Raises FramesError."""
         file = read_model(path)
         super().__init__(file)
-        torch = import_torch(f"{path}: the TorchScript backend")
-        self.device = _device(torch, device)
-        self.dtype: torch.dtype = getattr(torch, file.metadata.dtype)
+        library = import_torch(f"{path}: the TorchScript backend")
+        self.device: torch.device = _device(library, device)
+        self.dtype: torch.dtype = getattr(library, file.metadata.dtype)
         try:
-            self.module: torch.jit.ScriptModule = torch.jit.load(str(file.path), map_location=self.device).eval()
+            program = library.jit.load(str(file.path), map_location=self.device)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[0]
             raise FramesError(
-                f"{path}: torch {torch.__version__} cannot load the program in this file ({reason}); it was written "
-                f"with torch {file.metadata.torch_version or 'unknown'}: export the model again with this version"
+                f"{path}: torch {library.__version__} cannot load the program in this file ({reason}); it "
+                f"was written with torch {file.metadata.torch_version or 'unknown'}: export the model again "
+                "with this version"
             ) from None
+        self.module: torch.jit.ScriptModule = program.eval()
         check_replay(self, file.test_frame)
 
-    def edge_gradients(
-        self, atomic_numbers: Array, edge_index: Array, edge_vectors: Array
-    ) -> tuple[Array, Array]:
+    def edge_gradients(self, atomic_numbers: Array, edge_index: Array, edge_vectors: Array) -> tuple[Array, Array]:
         """See `Evaluator.edge_gradients`. Raises FramesError if the program fails."""
         import torch
 
@@ -197,9 +200,10 @@ class TorchScriptModel(Evaluator):
         edges = torch.from_numpy(np.ascontiguousarray(edge_index)).to(self.device)
         vectors = torch.from_numpy(edge_vectors).to(self.device, self.dtype, copy=True).requires_grad_(True)
         try:
-            with torch.enable_grad():
+            with torch.enable_grad():  # type: ignore[no-untyped-call]
                 energies = self.module(numbers, edges, vectors)
-                gradient = torch.autograd.grad(energies.sum(), vectors, allow_unused=True)[0]
+                total = energies.sum()
+                gradient: torch.Tensor | None = torch.autograd.grad(total, vectors, allow_unused=True)[0]
         except RuntimeError as error:  # out of memory, too
             reason = str(error).strip().splitlines()[-1]
             raise FramesError(
@@ -213,8 +217,9 @@ class TorchScriptModel(Evaluator):
 def check_replay(model: Evaluator, frame: TestFrame) -> None:
     """Raises FramesError unless the model gives the energies, forces and virial of its test frame again.
 
-    Differences are measured against what rounding errors are proportional to: the binding energies of the atoms, and
-    the sums of the absolute values of what adds up to a force or the virial; each at least 1 (eV, eV/Å).
+    Differences are measured against what rounding errors are proportional to: the binding energies of the
+    atoms, and the sums of the absolute values of what adds up to a force or the virial; each at least 1 (eV,
+    eV/Å).
     """
     try:
         numbers, positions = check_atoms(model.metadata.elements, frame.atomic_numbers, frame.positions)
@@ -235,12 +240,15 @@ def check_replay(model: Evaluator, frame: TestFrame) -> None:
         "virial (eV)": (result.virial, frame.virial, virial),
     }
     for name, (found, stored, scale) in compared.items():
-        difference, allowed = float(np.abs(np.asarray(found) - stored).max(initial=0)), model.tolerance * scale
+        difference, allowed = (
+            float(np.abs(np.asarray(found) - stored).max(initial=0)),
+            model.tolerance * scale,
+        )
         if not difference <= allowed:
             raise FramesError(
-                f"{model.path}: the {model.backend} backend does not reproduce the stored test frame: {name} differ by "
-                f"{difference:.1e}, rounding explains {allowed:.1e}; the file or the installation is damaged: export "
-                "the model again, or choose another backend"
+                f"{model.path}: the {model.backend} backend does not reproduce the stored test frame: "
+                f"{name} differ by {difference:.1e}, rounding explains {allowed:.1e}; the file or the installation is "
+                "damaged: export the model again, or choose another backend"
             )
 
 

@@ -30,10 +30,11 @@ class Case:
 
 
 def jittered_lattice(name: str, shape: tuple[int, int, int], cell: list[list[float]], seed: int) -> Case:
-    """C, H and O atoms on a lattice with a random displacement, some of them moved to other periodic images."""
+    """C, H and O atoms on a lattice with a random displacement, some of them moved to other periodic
+    images."""
     rng = np.random.default_rng(seed)
     steps = np.stack(np.meshgrid(*[np.arange(n) / n for n in shape], indexing="ij"), axis=-1).reshape(-1, 3)
-    box = np.array(cell)
+    box = np.array(cell, float)
     positions = steps @ box + rng.uniform(-0.15, 0.15, (len(steps), 3))
     positions += rng.integers(-2, 3, (len(steps), 3)) @ box
     numbers = rng.choice([1, 6, 8], len(steps))
@@ -47,7 +48,8 @@ def ethanol() -> Case:
 
 
 def cases() -> list[Case]:
-    """Boxes wider than twice the toy model's cutoff of 4 Å, between one and two cutoffs, and narrower than it."""
+    """Boxes wider than twice the toy model's cutoff of 4 Å, between one and two cutoffs, and narrower than
+    it."""
     crystal = jittered_lattice("crystal", (5, 5, 5), [[9, 0, 0], [0, 10, 0], [0, 0, 11]], 1)
     large = jittered_lattice("large", (9, 8, 7), [[18, 0, 0], [0, 16, 0], [0, 0, 14]], 5)
     return [

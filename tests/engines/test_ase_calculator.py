@@ -147,7 +147,8 @@ def test_names_the_backend(crystal: Atoms) -> None:
     assert crystal.calc.metadata.cutoff == 4.0
 
 
-# --- what is refused -------------------------------------------------------------------------------------------------
+# --- what is refused
+# -------------------------------------------------------------------------------------------------
 
 
 def refuses(message: str) -> pytest.RaisesExc[FramesError]:

@@ -1,8 +1,8 @@
 """A small many-body potential with random but fixed parameters, written as a real model file.
 
 It is quick to script and to evaluate, and has what the engines must carry correctly: elements that differ, a
-many-body term through the densities of the neighbours (two neighbour aggregations), vectors that cancel by symmetry,
-large reference energies, and a repulsion that keeps a simulation from running into a singularity.
+many-body term through the densities of the neighbours (two neighbour aggregations), vectors that cancel by
+symmetry, large reference energies, and a repulsion that keeps a simulation from running into a singularity.
 """
 
 from __future__ import annotations

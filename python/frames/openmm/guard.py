@@ -1,4 +1,5 @@
-"""Imports of OpenMM and of its PyTorch plug-in, with a message where they are absent or do not fit together."""
+"""Imports of OpenMM and of its PyTorch plug-in, with a message where they are absent or do not fit
+together."""
 
 from __future__ import annotations
 
@@ -9,8 +10,9 @@ from typing import Any
 from frames.errors import FramesError
 from frames.inference import import_torch
 
-# The wheel of openmmtorch on PyPI is compiled against one binary interface of PyTorch; with another, a simulation
-# fails at its first step. Builds from elsewhere (conda-forge) are pinned to their PyTorch by their package manager.
+# The wheel of openmmtorch on PyPI is compiled against one binary interface of PyTorch; with another, a
+# simulation fails at its first step. Builds from elsewhere (conda-forge) are pinned to their PyTorch by their
+# package manager.
 TORCH_OF_WHEEL = {"1.5": ("2.8", "2.9")}
 HOW_TO_INSTALL = "pip install openmm==8.6.* openmmtorch==1.5 torch==2.9.1"
 
@@ -26,7 +28,8 @@ def import_openmm() -> Any:
 
 
 def import_openmmtorch() -> Any:
-    """The openmmtorch module. Raises FramesError if it, OpenMM or PyTorch is absent, or their versions do not fit."""
+    """The openmmtorch module. Raises FramesError if it, OpenMM or PyTorch is absent, or their versions do not
+    fit."""
     import_openmm()
     versions = {name: installed_version(name) for name in ("openmmtorch", "torch")}
     for name, version in versions.items():
@@ -40,8 +43,8 @@ def import_openmmtorch() -> Any:
         import openmmtorch
     except ImportError as error:
         raise FramesError(
-            f"openmmtorch {versions['openmmtorch']} cannot be imported with torch {versions['torch']} ({error}); "
-            f"install versions that fit: {HOW_TO_INSTALL}"
+            f"openmmtorch {versions['openmmtorch']} cannot be imported with torch {versions['torch']} "
+            f"({error}); install versions that fit: {HOW_TO_INSTALL}"
         ) from None
     finally:
         root.removeFilter(_not_about_simtk)
@@ -49,7 +52,8 @@ def import_openmmtorch() -> Any:
 
 
 def check_torch_fits(openmmtorch: str, torch: str, *, from_wheel: bool) -> None:
-    """Raises FramesError if the wheel of this version of openmmtorch was made for other versions of PyTorch."""
+    """Raises FramesError if the wheel of this version of openmmtorch was made for other versions of
+    PyTorch."""
     wanted = TORCH_OF_WHEEL.get(openmmtorch)
     minor = ".".join(torch.split(".")[:2])
     if from_wheel and wanted and minor not in wanted:

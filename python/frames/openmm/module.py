@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from frames.openmm.neighbours import all_pairs, cell_list, open_cell_list, open_edges, periodic_edges
 from frames.units import conversion
 
-# Up to this many atoms all pairs are tried (a list that is built once); beyond, a cell list is quicker. On one core
-# they meet at 500 atoms without and 400 atoms with periodic boundaries (0.1 atoms/Å³, cutoff 5 Å) …
+# Up to this many atoms all pairs are tried (a list that is built once); beyond, a cell list is quicker. On
+# one core they meet at 500 atoms without and 400 atoms with periodic boundaries (0.1 atoms/Å³, cutoff 5 Å) …
 ALL_PAIRS_UP_TO = 400
 # … unless periodic images multiply the pairs beyond this number.
 MOST_IMAGES_OF_PAIRS = 1 << 21
@@ -20,9 +20,9 @@ MOST_IMAGES_OF_PAIRS = 1 << 21
 class ForceProgram(nn.Module):
     """Energy of the model's atoms in an OpenMM system, which TorchForce differentiates by the positions.
 
-    The neighbour list is found outside of the differentiation, which then sees the edge vectors alone. Computing the
-    forces in here as well, for `setOutputsForces(True)`, was measured to take the same time per step of ethanol, and
-    would compute them where a barostat or a reporter asks for the energy alone.
+    The neighbour list is found outside of the differentiation, which then sees the edge vectors alone.
+    Computing the forces in here as well, for `setOutputsForces(True)`, was measured to take the same time per
+    step of ethanol, and would compute them where a barostat or a reporter asks for the energy alone.
     """
 
     def __init__(
@@ -72,8 +72,8 @@ class ForceProgram(nn.Module):
             positions: [particles,3] in nm.
             boxvectors: [3,3] in nm, rows; given exactly if the force is periodic.
 
-        Fails for another number of particles, boxvectors where there should be none or the reverse, and for an energy
-        that is not finite.
+        Fails for another number of particles, boxvectors where there should be none or the reverse, and for
+        an energy that is not finite.
         """
         if positions.size(0) != self.particles:
             raise ValueError(
@@ -85,7 +85,7 @@ class ForceProgram(nn.Module):
         if self.subset:
             local = local.index_select(0, self.atoms)
         local = local * self.nanometre
-        edge_index, shifts = self.edges(local, boxvectors)
+        edge_index, shifts = self.edges(local.detach(), boxvectors)
         vectors = local.index_select(0, edge_index[1]) - local.index_select(0, edge_index[0])
         if shifts is not None:
             vectors = vectors + shifts
@@ -98,24 +98,23 @@ class ForceProgram(nn.Module):
 
     def edges(self, positions: Tensor, boxvectors: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Neighbour list of positions [N,3] in Å; see `neighbours`."""
-        with torch.no_grad():
-            if boxvectors is None:
-                if self.periodic:
-                    raise ValueError(
-                        "frames: this TorchForce is periodic: call force.setUsesPeriodicBoundaryConditions(True) "
-                        "before the Context is made"
-                    )
-                if self.few_atoms:
-                    return open_edges(positions, self.pairs, self.cutoff)
-                return open_cell_list(positions, self.cutoff)
-            if not self.periodic:
+        if boxvectors is None:
+            if self.periodic:
                 raise ValueError(
-                    "frames: this TorchForce is not periodic: leave out force.setUsesPeriodicBoundaryConditions(True), "
-                    "or make it again with periodic=True"
+                    "frames: this TorchForce is periodic: call force.setUsesPeriodicBoundaryConditions(True) "
+                    "before the Context is made"
                 )
-            box = boxvectors.to(positions.device, torch.float64) * self.nanometre
             if self.few_atoms:
-                images = max(1.0, (2.0 * self.cutoff) ** 3 / abs(float(torch.linalg.det(box))))
-                if images * float(self.pairs.size(1)) <= self.most_images_of_pairs:
-                    return periodic_edges(positions, box, self.pairs, self.cutoff)
-            return cell_list(positions, box, self.cutoff)
+                return open_edges(positions, self.pairs, self.cutoff)
+            return open_cell_list(positions, self.cutoff)
+        if not self.periodic:
+            raise ValueError(
+                "frames: this TorchForce is not periodic: leave out "
+                "force.setUsesPeriodicBoundaryConditions(True), or make it again with periodic=True"
+            )
+        box = boxvectors.to(positions.device, torch.float64) * self.nanometre
+        if self.few_atoms:
+            images = max(1.0, (2.0 * self.cutoff) ** 3 / abs(float(torch.linalg.det(box))))
+            if images * float(self.pairs.size(1)) <= self.most_images_of_pairs:
+                return periodic_edges(positions, box, self.pairs, self.cutoff)
+        return cell_list(positions, box, self.cutoff)

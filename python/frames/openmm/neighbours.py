@@ -1,8 +1,9 @@
 """Neighbour lists in tensor operations that TorchScript can compile.
 
-They are called inside a TorchForce, where no Python and no neighbour list library is at hand. All functions return
-`edge_index` [2,E] int64 (row 0 the centres i, row 1 the neighbours j, both directions present) and `shifts` [E,3], so
-that the edge vector r_j + shift − r_i is shorter than the cutoff. Lengths share one unit. Without periodic boundaries
+They are called inside a TorchForce, where no Python and no neighbour list library is at hand. All functions
+return `edge_index` [2,E] int64 (row 0 the centres i, row 1 the neighbours j, both directions present) and
+`shifts` [E,3], so that the edge vector r_j + shift − r_i is shorter than the cutoff. Lengths share one unit.
+Without periodic boundaries
 there are no shifts: None is returned in their place.
 """
 
@@ -13,7 +14,8 @@ from torch import Tensor
 
 
 def all_pairs(atoms: int) -> Tensor:
-    """All ordered pairs [2,N·N] of N atoms: first the N(N−1) of distinct atoms, then the N of an atom with itself."""
+    """All ordered pairs [2,N·N] of N atoms: first the N(N−1) of distinct atoms, then the N of an atom with
+    itself."""
     index = torch.arange(atoms)
     i, j = index.repeat_interleave(atoms), index.repeat(atoms)
     distinct = i != j
@@ -32,11 +34,12 @@ def open_edges(positions: Tensor, pairs: Tensor, cutoff: float) -> tuple[Tensor,
 
 
 def periodic_edges(positions: Tensor, box: Tensor, pairs: Tensor, cutoff: float) -> tuple[Tensor, Tensor | None]:
-    """Edges in a periodic box [3,3] of any shape and size, from the `all_pairs` of it and all images in reach.
+    """Edges in a periodic box [3,3] of any shape and size, from the `all_pairs` of it and all images in
+    reach.
 
-    Each pair is first brought to fractional distances within ±1/2. An image n steps along lattice vector k is then at
-    least (|n| − 1/2) heights of the box away, so |n| ≤ cutoff/height + 1/2 reaches all neighbours; for a box wider
-    than twice the cutoff that is the nearest image alone.
+    Each pair is first brought to fractional distances within ±1/2. An image n steps along lattice vector k is
+    then at least (|n| − 1/2) heights of the box away, so |n| ≤ cutoff/height + 1/2 reaches all neighbours;
+    for a box wider than twice the cutoff that is the nearest image alone.
     """
     atoms = positions.size(0)
     distinct = atoms * (atoms - 1)
@@ -73,7 +76,8 @@ def lattice_points(reach: list[int], device: torch.device) -> Tensor:
 
 
 def squared_lengths(vectors: Tensor) -> Tensor:
-    """Squares of the lengths of vectors [...,3]; as a product with ones, several times quicker than a sum over 3."""
+    """Squares of the lengths of vectors [...,3]; as a product with ones, several times quicker than a sum
+    over 3."""
     return vectors.square().matmul(torch.ones(3, dtype=vectors.dtype, device=vectors.device))
 
 
@@ -94,17 +98,20 @@ def open_cell_list(positions: Tensor, cutoff: float) -> tuple[Tensor, Tensor | N
 
 
 def cell_list(positions: Tensor, box: Tensor, cutoff: float) -> tuple[Tensor, Tensor | None]:
-    """Edges of a large system in a periodic box [3,3], in time and memory proportional to the number of atoms.
+    """Edges of a large system in a periodic box [3,3], in time and memory proportional to the number of
+    atoms.
 
-    Cells are at least one cutoff wide, so that neighbours lie in adjacent cells; where the box is narrower than the
-    cutoff there is one cell, and adjacent images of it are searched as far as the cutoff reaches. Atoms are sorted by
-    cell, so that the content of a cell is a range found by bisection and empty cells take no memory.
+    Cells are at least one cutoff wide, so that neighbours lie in adjacent cells; where the box is narrower
+    than the cutoff there is one cell, and adjacent images of it are searched as far as the cutoff reaches.
+    Atoms are sorted by cell, so that the content of a cell is a range found by bisection and empty cells take
+    no memory.
     """
     atoms = positions.size(0)
     inverse = torch.linalg.inv(box)
     fractional = positions.matmul(inverse)
     wrapped = torch.floor(fractional)
-    # the cutoff in heights of the box, and a little more: rounding must not put two neighbours two cells apart
+    # the cutoff in heights of the box, and a little more: rounding must not put two neighbours two cells
+    # apart
     widths: list[float] = (1.001 * cutoff * inverse.square().sum(0).sqrt()).tolist()
     cells = [min(max(int(1.0 / width), 1), 1 << 20) for width in widths]
     reach = [1 if width <= 0.5 else int(width) + 1 for width in widths]

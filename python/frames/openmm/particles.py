@@ -38,15 +38,15 @@ def model_particles(
 ) -> Particles:
     """Checks and collects what an engine needs to know of a system.
 
-    Args:
-        topology_or_elements: an OpenMM `Topology`, or the elements of all particles of the system as symbols, atomic
+    Args: topology_or_elements: an OpenMM `Topology`, or the elements of all particles of the system as
+        symbols, atomic
             numbers or OpenMM elements; None for a particle without one, as a virtual site.
         known_elements: atomic numbers that the model knows.
         atoms: indices of the particles that the model describes; all by default.
         periodic: taken from a topology by default (whether it has box vectors); must be given with elements.
 
-    Raises FramesError for indices that are repeated or out of range, and for an atom of the model without an element
-    or with one that the model does not know.
+    Raises FramesError for indices that are repeated or out of range, and for an atom of the model without an
+    element or with one that the model does not know.
     """
     names, elements, has_box = _read(topology_or_elements)
     if periodic is None:
@@ -66,8 +66,8 @@ def model_particles(
             )
         if number not in known_elements:
             raise FramesError(
-                f"particle {index} ({names[index]}) is {element_names([number])}, which the model does not know; its "
-                f"elements are {element_names(known_elements)}"
+                f"particle {index} ({names[index]}) is {element_names([number])}, which the model does not "
+                f"know; its elements are {element_names(known_elements)}"
             )
         numbers.append(number)
     return Particles(numbers, chosen, len(elements), periodic)

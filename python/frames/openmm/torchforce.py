@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,19 +21,22 @@ DESCRIPTION = "torchforce.json"
 
 
 def torch_force(
-    model: str | Path, topology_or_elements: Any, *, atoms: Iterable[int] | None = None, periodic: bool | None = None
+    model: str | Path,
+    topology_or_elements: Any,
+    *,
+    atoms: Iterable[int] | None = None,
+    periodic: bool | None = None,
 ) -> Any:
     """A model file as a TorchForce that is ready for `system.addForce`.
 
-    It takes positions and box from OpenMM, finds the neighbours itself, and computes in the precision of the model
-    file. It runs on the Reference and CPU platforms, and on a GPU where openmmtorch has a platform for it: TorchForce
-    itself moves the model there.
+    It takes positions and box from OpenMM, finds the neighbours itself, and computes in the precision of the
+    model file. It runs on the Reference and CPU platforms, and on a GPU where openmmtorch has a platform for
+    it: TorchForce itself moves the model there.
 
-    Args:
-        model: path of a model file.
-        topology_or_elements: the OpenMM `Topology` of the whole system, or the elements of all its particles.
-        atoms: indices of the particles that the model describes; all by default. The others feel no force from it.
-        periodic: whether to use periodic boundaries; by default, whether the topology has box vectors.
+    Args: model: path of a model file. topology_or_elements: the OpenMM `Topology` of the whole system, or the
+        elements of all its particles. atoms: indices of the particles that the model describes; all by
+        default. The others feel no force from it. periodic: whether to use periodic boundaries; by default,
+        whether the topology has box vectors.
 
     Raises FramesError if the model file, the topology or the installed versions cannot be used.
     """
@@ -54,8 +58,8 @@ def write_torchforce(
 ) -> Particles:
     """Writes the file that `openmmtorch.TorchForce(path)` loads, without this package, for one given system.
 
-    If the system is periodic, the script must call `force.setUsesPeriodicBoundaryConditions(True)`; the file checks
-    that, and the number of particles.
+    If the system is periodic, the script must call `force.setUsesPeriodicBoundaryConditions(True)`; the file
+    checks that, and the number of particles.
 
     Args:
         model: path of a model file.
@@ -63,7 +67,8 @@ def write_torchforce(
         path: of the file to write.
         atoms, periodic: as for `torch_force`.
 
-    Returns what the file was made for. Raises FramesError if an input cannot be used or the file cannot be written.
+    Returns what the file was made for. Raises FramesError if an input cannot be used or the file cannot be
+    written.
     """
     import_torch("writing a file for TorchForce")
     import torch
@@ -80,7 +85,14 @@ def write_torchforce(
 
 
 def scripted_program(model: TorchScriptModel, particles: Particles) -> torch.jit.ScriptModule:
-    """The TorchScript program for one system."""
+    """The TorchScript program for one system, as a single function.
+
+    openmmtorch freezes the module that it is given. In a frozen module, PyTorch (2.9) follows dangling
+    pointers when an error occurs inside a function that the freezing has inlined, and the process ends
+    instead of reporting the error. A program that was inlined before it was saved has no such functions.
+    """
+    import torch
+
     from frames.export import script_module
     from frames.openmm.module import ForceProgram
 
@@ -93,7 +105,12 @@ def scripted_program(model: TorchScriptModel, particles: Particles) -> torch.jit
         dtype=model.dtype,
         periodic=particles.periodic,
     )
-    return script_module(program)
+    scripted = script_module(program)
+    torch._C._jit_pass_inline(scripted.graph)
+    buffer = io.BytesIO()
+    torch.jit.save(scripted, buffer)
+    buffer.seek(0)
+    return torch.jit.load(buffer)
 
 
 def _describe(model: TorchScriptModel, particles: Particles) -> dict[str, Any]:
