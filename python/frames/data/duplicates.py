@@ -27,9 +27,7 @@ def find_duplicates(a: Trajectory, b: Trajectory | None = None, tolerance: float
     candidates = _near_in_projection(first, second, tolerance)
     if b is None:
         candidates = candidates[candidates[:, 0] < candidates[:, 1]]
-    same = [
-        (i, j) for i, j in candidates.tolist() if np.abs(first[i] - second[j]).max(initial=0.0) <= tolerance
-    ]
+    same = [(i, j) for i, j in candidates.tolist() if np.abs(first[i] - second[j]).max(initial=0.0) <= tolerance]
     return np.array(sorted(same), dtype=np.int64).reshape(-1, 2)
 
 

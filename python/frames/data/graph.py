@@ -22,9 +22,7 @@ _FARTHEST_CELL = 1e6
 _THREADED_FROM = 2000
 
 
-def neighbour_list(
-    positions: Floats, cell: Floats | None, pbc: Any, cutoff: float
-) -> tuple[Integers, Floats]:
+def neighbour_list(positions: Floats, cell: Floats | None, pbc: Any, cutoff: float) -> tuple[Integers, Floats]:
     """All pairs closer than `cutoff`, in both directions, images of the atom itself included.
 
     Args:

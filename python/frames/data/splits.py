@@ -57,9 +57,7 @@ class Split:
                     )
 
 
-def split_by_time(
-    trajectory: Trajectory, train: float, validation: float, test: float, gap: int = 0
-) -> Split:
+def split_by_time(trajectory: Trajectory, train: float, validation: float, test: float, gap: int = 0) -> Split:
     """Blocks in time: train, gap, validation, gap, test.
 
     Args:
@@ -88,9 +86,7 @@ def split_by_time(
     return Split(blocks[0], blocks[1], blocks[2], kind, gap, trajectory.runs)
 
 
-def split_random(
-    trajectory: Trajectory, train: float, validation: float, test: float, seed: int = 0
-) -> Split:
+def split_random(trajectory: Trajectory, train: float, validation: float, test: float, seed: int = 0) -> Split:
     """Random frames, for data whose frames were drawn independently.
 
     Raises:
@@ -118,8 +114,7 @@ def split_by_molecule(
     molecules = _random_parts(len(distinct), sizes, seed, "whole molecules")
     belongs = np.array([distinct.index(key) for key in keys], dtype=np.int64)
     train_, validation_, test_ = (
-        np.flatnonzero(np.isin(belongs, part))
-        for part in (molecules.train, molecules.validation, molecules.test)
+        np.flatnonzero(np.isin(belongs, part)) for part in (molecules.train, molecules.validation, molecules.test)
     )
     return Split(train_, validation_, test_, molecules.kind)
 

@@ -165,9 +165,7 @@ def _as_elements(name: str, value: Any, atoms: int) -> Integers:
     wrong = (numbers < 1) | (numbers > HEAVIEST_ELEMENT)
     if wrong.any():
         atom = int(np.argmax(wrong))
-        raise FramesError(
-            f"{name}atom {atom} has atomic number {numbers[atom]}, expected 1 to {HEAVIEST_ELEMENT}"
-        )
+        raise FramesError(f"{name}atom {atom} has atomic number {numbers[atom]}, expected 1 to {HEAVIEST_ELEMENT}")
     return numbers.astype(np.int64)
 
 

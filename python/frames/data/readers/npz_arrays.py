@@ -79,13 +79,10 @@ def _checked_size(path: Path, name: str) -> int:
 
 def _size_in_header(stream: IO[bytes], what: str) -> int:
     version = np.lib.format.read_magic(stream)
-    read_header = (
-        np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    )
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read_header(stream)
     if dtype.hasobject:
         raise FramesError(
-            f"{what} holds Python objects, which are not read from files because they can run code; "
-            "save plain numbers"
+            f"{what} holds Python objects, which are not read from files because they can run code; save plain numbers"
         )
     return math.prod(shape) * dtype.itemsize

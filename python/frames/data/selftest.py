@@ -1,0 +1,170 @@
+"""Two tests that any MD trajectory must pass, from which wrong units, signs, orders and time steps show.
+
+Work: E(t+1) - E(t) against -1/2 (F(t) + F(t+1)) · (r(t+1) - r(t)), the trapezoidal rule, with an error of
+third order in the displacement. It ties energies to forces, whatever moves the atoms.
+Verlet: r(t+1) - 2 r(t) + r(t-1) against F(t)/m, whose ratio is the square of the time step (L. Verlet, Phys.
+Rev. 159, 98, 1967). It ties forces to the motion, and is exact for NVE with integrators of the Verlet family.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from frames.data import verdict
+from frames.data.periodic import displacements
+from frames.data.timeline import looks_consecutive, pairs, step_ratio, time_step
+from frames.data.trajectory import Floats, Integers, Trajectory
+from frames.data.verdict import CORRELATED, UNEXPLAINED, Finding, worst
+from frames.units import AMU_ANGSTROM2_PER_FS2
+
+_FEWEST_SAMPLES = 3
+_MOST_SAMPLES = 5000
+_OBEYS_BELOW = 0.1
+
+
+@dataclass(frozen=True)
+class WorkTest:
+    """Energy differences against the work of the forces."""
+
+    pairs: int
+    correlation: float
+    factor: float
+    """The number by which the work must be multiplied to fit the energies best: 1 in consistent data."""
+    residual: float
+    """Root mean square of what is left, over that of the energy differences."""
+
+
+@dataclass(frozen=True)
+class VerletTest:
+    """Second differences of positions against accelerations."""
+
+    triples: int
+    fitted_step: float
+    """fs; NaN where acceleration and force point against each other."""
+    squared_step: float
+    """fs²; the median over triples of the fitted ratio, negative for forces of the wrong sign."""
+    residual: float
+    """Median over triples of what is left, over the second difference."""
+    disobeying: float
+    """Fraction of triples with more than a tenth left: the part in which something else moves the atoms."""
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """Results of both tests (None: not possible with what the trajectory has) and what they mean."""
+
+    work: WorkTest | None
+    verlet: VerletTest | None
+    findings: tuple[Finding, ...]
+
+    @property
+    def verdict(self) -> str:
+        """The worst of the findings: "OK", "WARNING" or "FAIL"."""
+        return worst(self.findings)
+
+
+def self_test(trajectory: Trajectory) -> SelfTest:
+    """Run every test that the trajectory allows, and say in plain words what came out.
+
+    Frames whose order is unknown are tested as they are stored if they are evidently consecutive.
+    """
+    findings = [*verdict.about_labels(trajectory)]
+    if trajectory.ordered:
+        findings += verdict.about_order(trajectory, step_ratio(trajectory))
+        tested = trajectory
+    elif looks_consecutive(trajectory):
+        tested = replace(trajectory, times=np.arange(len(trajectory), dtype=np.float64))
+    else:
+        return SelfTest(None, None, (*findings, *verdict.about_unordered(trajectory)))
+    found = pairs(tested)
+    work = verlet = None
+    if tested.forces is not None and tested.energies is not None and len(found) >= _FEWEST_SAMPLES:
+        work = work_test(tested, found)
+    if tested.forces is not None and len(triples(found)) >= _FEWEST_SAMPLES:
+        verlet = verlet_test(tested, found)
+    if not trajectory.ordered and _too_coarse(work, verlet):
+        return SelfTest(work, verlet, (*findings, verdict.about_coarse()))
+    if work is not None:
+        findings.append(verdict.about_work(work))
+    if verlet is not None:
+        findings.append(verdict.about_motion(verlet, time_step(trajectory)))
+    return SelfTest(work, verlet, tuple(findings))
+
+
+def _too_coarse(work: WorkTest | None, verlet: VerletTest | None) -> bool:
+    """Neither test finds any connection, as between frames that many steps separate."""
+    no_work = work is None or not abs(work.correlation) >= CORRELATED
+    no_motion = verlet is None or not verlet.residual < UNEXPLAINED
+    return no_work and no_motion
+
+
+def work_test(trajectory: Trajectory, frames: Integers) -> WorkTest:
+    """Compare energy differences with the work along these pairs [P,2] of consecutive frames.
+
+    The trajectory must have energies and forces.
+    """
+    assert trajectory.energies is not None and trajectory.forces is not None
+    frames = _sample(frames)
+    first, second = frames.T
+    moved = displacements(trajectory, frames)
+    gained = trajectory.energies[second] - trajectory.energies[first]
+    work = -0.5 * np.einsum("pni,pni->p", trajectory.forces[first] + trajectory.forces[second], moved)
+    correlation = _cosine(gained, work)
+    factor = float(gained @ work / (work @ work)) if work.any() else float("nan")
+    size = float(np.sqrt(np.mean(np.square(gained))))
+    residual = float(np.sqrt(np.mean(np.square(gained - work)))) / size if size else float("nan")
+    return WorkTest(len(frames), correlation, factor, residual)
+
+
+def verlet_test(trajectory: Trajectory, frames: Integers) -> VerletTest:
+    """Compare second differences with accelerations where pairs [P,2] of consecutive frames join in threes.
+
+    The trajectory must have forces.
+    """
+    from ase.data import atomic_masses
+
+    assert trajectory.forces is not None
+    before, middle, after = _sample(triples(frames)).T
+    forward = displacements(trajectory, np.stack([middle, after], axis=1))
+    backward = displacements(trajectory, np.stack([before, middle], axis=1))
+    curvature = forward - backward
+    mass = np.asarray(atomic_masses)[trajectory.atomic_numbers] * AMU_ANGSTROM2_PER_FS2
+    acceleration = trajectory.forces[middle] / mass[:, None]
+    fit = np.einsum("pni,pni->p", curvature, acceleration)
+    norm = np.einsum("pni,pni->p", acceleration, acceleration)
+    # The median is not moved by the minority of steps in which a thermostat acts.
+    squared = float(np.median(fit[norm > 0] / norm[norm > 0])) if (norm > 0).any() else float("nan")
+    left = np.sqrt(np.square(curvature - squared * acceleration).sum(axis=(1, 2)))
+    size = np.sqrt(np.square(curvature).sum(axis=(1, 2)))
+    residual = left[size > 0] / size[size > 0]
+    return VerletTest(
+        triples=len(middle),
+        fitted_step=float(np.sqrt(squared)) if squared > 0 else float("nan"),
+        squared_step=squared,
+        residual=float(np.median(residual)) if len(residual) else float("nan"),
+        disobeying=float(np.mean(residual > _OBEYS_BELOW)) if len(residual) else float("nan"),
+    )
+
+
+def triples(frames: Integers) -> Integers:
+    """[K,3] frames (t-1, t, t+1) from pairs (t, t+1)."""
+    if len(frames) == 0:
+        return np.empty((0, 3), np.int64)
+    order = np.argsort(frames[:, 0], kind="stable")
+    starts = frames[order, 0]
+    place = np.minimum(np.searchsorted(starts, frames[:, 1]), len(starts) - 1)
+    joined = np.flatnonzero(starts[place] == frames[:, 1])
+    return np.column_stack([frames[joined], frames[order[place[joined]], 1]])
+
+
+def _sample(frames: Integers) -> Integers:
+    if len(frames) <= _MOST_SAMPLES:
+        return frames
+    return frames[np.linspace(0, len(frames) - 1, _MOST_SAMPLES).astype(np.int64)]
+
+
+def _cosine(a: Floats, b: Floats) -> float:
+    norm = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / norm if norm else float("nan")
