@@ -41,7 +41,7 @@ fs::path find_backend() {
   }
   throw Error(
       "the torchscript backend is not installed (no libframes_torchscript.so beside " + own.string() +
-      "): install PyTorch, then frames-md again so that it is built (pip install 'frames-md[torch]')");
+      "): install PyTorch, then build frames-md again in this environment");
 }
 
 /// PyTorch's folder of libraries: of the one that this process runs already, of the Python environment that

@@ -107,7 +107,12 @@ void PairFrames::map_types(int count, char** names) {
   std::vector<std::int32_t> species(element_of_type_.size(), -1);
   for (int type = 1; type <= types; ++type) {
     const std::string name = names[type - 1];
-    if (name == "NULL") continue;
+    if (name == "NULL") {
+      if (utils::strmatch(force->pair_style, "^hybrid")) continue;
+      error->all(FLERR, "pair_style frames: atom type " + std::to_string(type) +
+                            " is NULL, which needs pair_style hybrid and another style for it; " +
+                            coeff_syntax);
+    }
     const int number = frames::atomic_number(name);
     const int known = number > 0 ? model.species_of(number) : -1;
     if (known < 0) {
@@ -143,15 +148,6 @@ void PairFrames::init_style() {
     error->all(FLERR, std::string(failure.what()));
   }
   if (!backend_) error->all(FLERR, std::string("pair_style frames: no model; ") + coeff_syntax);
-  if (!utils::strmatch(force->pair_style, "^hybrid")) {
-    for (std::size_t type = 1; type < element_of_type_.size(); ++type) {
-      if (element_of_type_[type] == 0) {
-        error->all(FLERR, "pair_style frames: atom type " + std::to_string(type) +
-                              " is NULL, which needs pair_style hybrid and another style for it; " +
-                              coeff_syntax);
-      }
-    }
-  }
   // Pairs are found in GraphBuilder: LAMMPS' lists leave out pairs that special_bonds excludes, and a model
   // needs all. A list is asked for only because some styles and computes expect every pair style to have one;
   // it is never built.
