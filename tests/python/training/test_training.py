@@ -1,0 +1,252 @@
+"""Training: it learns, it resumes bit for bit, it survives kills and full disks, and it does not leak."""
+
+from __future__ import annotations
+
+import io
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from frames.config import Config, load_config, parse_config
+from frames.data.readers.hdf5 import write
+from frames.data.trajectory import Trajectory
+from frames.errors import FramesError
+from frames.training.checkpoint import averaged_potential, load_checkpoint, save_checkpoint
+from frames.training.dataset import load_training_data
+from frames.training.loop import Run
+from frames.training.trainer import Trainer
+
+SMALL = {"channels": 16, "layers": 1, "radial_functions": 6}
+
+
+def table(data: Path, output: Path, /, **sections: Any) -> dict[str, Any]:
+    base: dict[str, Any] = {
+        "output": str(output),
+        "data": {"path": str(data), "gap": 20},
+        "model": {"cutoff": 4.0, "settings": SMALL},
+        "training": {"steps": 60, "validate_every": 20, "checkpoint_every": 20, "threads": 1, "batch_size": 4},
+    }
+    for name, values in sections.items():
+        base[name] = {**base.get(name, {}), **values}
+    return base
+
+
+def execute(raw: dict[str, Any], *, resume: bool = False) -> dict[str, Any]:
+    return Run(parse_config(raw, "test"), raw, Console(file=io.StringIO())).execute(resume=resume)
+
+
+def toml(raw: dict[str, Any]) -> str:
+    """Just enough TOML for these tables."""
+    lines = [f"{k} = {v!r}".replace("'", '"') for k, v in raw.items() if not isinstance(v, dict)]
+    for name, section in raw.items():
+        if isinstance(section, dict):
+            inner = {k: v for k, v in section.items() if not isinstance(v, dict)}
+            lines += [f"[{name}]", toml(inner)]
+            lines += [f"[{name}.{k}]\n{toml(v)}" for k, v in section.items() if isinstance(v, dict)]
+    return "\n".join(lines)
+
+
+def test_errors_fall(morse_file: Path, tmp_path: Path) -> None:
+    raw = table(morse_file, tmp_path / "run", training={"steps": 300, "validate_every": 50})
+    report = execute(raw)
+    lines = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
+    assert lines[0].startswith("step,seconds,learning_rate,force_loss")
+    forces = [float(line.split(",")[7]) for line in lines[1:]]
+    assert forces[-1] < 0.3 * forces[0]
+    assert report["test"]["force_mae_mev_per_angstrom"] < 0.5 * forces[0]
+    assert (tmp_path / "run" / "learning_curve.png").stat().st_size > 5000
+    assert load_checkpoint(tmp_path / "run" / "best.pt").report["test"] == report["test"]
+
+
+@pytest.mark.parametrize("task", ["none", "frames"])
+def test_resumes_bit_for_bit_after_a_kill(morse_file: Path, tmp_path: Path, task: str) -> None:
+    auxiliary = {"auxiliary": {"task": task}}
+    execute(table(morse_file, tmp_path / "whole", **auxiliary))
+    config = tmp_path / "config.toml"
+    config.write_text(toml(table(morse_file, tmp_path / "killed", **auxiliary)))
+    command = [sys.executable, "-c", "from frames.cli import main; main()", "train", str(config)]
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    last = tmp_path / "killed" / "last.pt"
+    while not last.exists():
+        assert run.poll() is None or last.exists()
+        time.sleep(0.01)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    load_checkpoint(last)  # whole, whenever the kill came
+    subprocess.run([*command, "--resume"], check=True, stdout=subprocess.DEVNULL)
+    one, two = load_checkpoint(tmp_path / "whole" / "last.pt"), load_checkpoint(last)
+    assert one.step == two.step == 60
+    for name in one.model:
+        assert torch.equal(one.model[name], two.model[name]), name
+        assert torch.equal(one.averaged[name], two.averaged[name]), name
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(morse_file: Path, tmp_path: Path) -> None:
+    execute(table(morse_file, tmp_path / "run"))
+    path = tmp_path / "run" / "last.pt"
+    before = path.read_bytes()
+    checkpoint = load_checkpoint(path)
+    pid = os.fork()
+    if pid == 0:  # a child, since the limit cannot be taken back
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+        try:
+            save_checkpoint(path, checkpoint)
+        except FramesError as error:
+            os._exit(0 if "cannot be written" in str(error) else 2)
+        os._exit(3)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert path.read_bytes() == before
+    assert list(path.parent.glob(".*.part")) == []
+
+
+def test_no_held_out_frame_enters_training_in_any_role(morse_file: Path, tmp_path: Path) -> None:
+    gap = 25
+    for partner_labels in (False, True):
+        raw = table(
+            morse_file,
+            tmp_path,
+            data={"gap": gap, "labelled": 100},
+            auxiliary={"partner_labels": partner_labels, "stride": 3},
+        )
+        data = load_training_data(parse_config(raw, "test"))
+        used = {i for _, i in data.train} | {i for _, i in data.partner.values()}
+        held_out = np.array([i for _, i in [*data.validation, *data.test]])
+        assert len(data.partner) >= 100
+        assert all(np.abs(held_out - i).min() > gap for i in used)
+        assert all(b[1] - a[1] == 3 for a, b in data.partner.items())
+
+
+def test_unlabelled_pairs_from_another_file(morse_trajectory: Trajectory, tmp_path: Path) -> None:
+    """Unordered labelled frames, as MD17 has them, with an ordered trajectory beside; repeated frames are dropped."""
+    shuffled = np.random.default_rng(0).permutation(300)
+    files = {name: tmp_path / f"{name}.h5" for name in ("train", "validation", "pairs")}
+    write(files["train"], [replace(morse_trajectory[shuffled[:100]], times=None)])
+    write(files["validation"], [replace(morse_trajectory[shuffled[90:120]], times=None)])
+    write(files["pairs"], [replace(morse_trajectory[slice(100, 200)], energies=None, forces=None)])
+    raw = table(files["train"], tmp_path / "run")
+    raw["data"] = {
+        "train": str(files["train"]),
+        "validation": str(files["validation"]),
+        "unlabelled": [str(files["pairs"])],
+    }
+    data = load_training_data(parse_config(raw, "test"))
+    assert len(data.train) == 90 and data.report["dropped_from_training"] == 10
+    held_out = {data.trajectories[t].positions[i].tobytes() for t, i in data.validation}
+    for pair in data.unlabelled:
+        for t, i in (pair.first, pair.second):
+            assert data.trajectories[t].positions[i].tobytes() not in held_out
+    assert 0 < len(data.unlabelled) < 99
+    execute(raw)
+    lines = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
+    assert float(lines[1].split(",")[6]) > 0  # the auxiliary loss
+
+
+def test_wrong_data_is_refused(morse_trajectory: Trajectory, tmp_path: Path) -> None:
+    def message(trajectory: Trajectory, **sections: Any) -> str:
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.h5"
+        write(path, [trajectory])
+        raw = table(path, tmp_path / "run", **sections)
+        config = parse_config(raw, "test")
+        with pytest.raises(FramesError) as caught:
+            Trainer(config, load_training_data(config))
+        return str(caught.value)
+
+    assert "no forces in this file" in message(replace(morse_trajectory, forces=None))
+    assert "order of the frames is unknown" in message(replace(morse_trajectory, times=None))
+    assert "cannot be taken from 20" in message(morse_trajectory[slice(0, 20)])
+    assert "unknown setting 'channel'" in message(morse_trajectory, model={"settings": {"channel": 16}})
+    assert "only the backbone cartesian has presets" in message(
+        morse_trajectory, model={"backbone": "equiformer", "preset": "small", "settings": {}}
+    )
+
+
+def test_a_loss_that_is_not_finite_stops(morse_file: Path, tmp_path: Path) -> None:
+    config: Config = parse_config(table(morse_file, tmp_path), "test")
+    trainer = Trainer(config, load_training_data(config))
+    trainer.advance()
+    with torch.no_grad():
+        next(iter(trainer.parameters)).fill_(float("nan"))
+    with pytest.raises(FramesError, match="the loss is nan at step 1"):
+        trainer.advance()
+
+
+def test_output_is_never_overwritten(morse_file: Path, tmp_path: Path) -> None:
+    raw = table(morse_file, tmp_path / "run", training={"steps": 20})
+    execute(raw)
+    with pytest.raises(FramesError, match="holds a training run already: go on with --resume"):
+        execute(raw)
+    changed = table(morse_file, tmp_path / "run", training={"steps": 20, "seed": 4})
+    with pytest.raises(FramesError, match=r"differs from that of .* in training\.seed: it was None, now it is 4"):
+        execute(changed, resume=True)
+    with pytest.raises(FramesError, match="no such checkpoint"):
+        execute(table(morse_file, tmp_path / "other"), resume=True)
+
+
+def test_foreign_checkpoints(morse_file: Path, tmp_path: Path) -> None:
+    execute(table(morse_file, tmp_path / "run", training={"steps": 20}))
+    good = (tmp_path / "run" / "best.pt").read_bytes()
+    path = tmp_path / "bad.pt"
+    for content, message in (
+        (good[: len(good) // 2], "not a readable checkpoint"),
+        (b"hello", "not a readable checkpoint"),
+        (b"", "not a readable checkpoint"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(FramesError, match=message):
+            load_checkpoint(path)
+    torch.save({"weights": torch.zeros(3)}, path)
+    with pytest.raises(FramesError, match="not a checkpoint of `frames train`"):
+        load_checkpoint(path)
+    torch.save(Trainer, path)  # a pickled class: never imported
+    with pytest.raises(FramesError, match="not a readable checkpoint"):
+        load_checkpoint(path)
+
+
+def test_float64_potential_is_as_symmetric_as_float64(morse_file: Path, tmp_path: Path) -> None:
+    """Converting a float32 training result must not carry rounded constants over."""
+    settings = {
+        "node_irreps": "4x0e+2x1e",
+        "head_irreps": "2x0e+1x1e",
+        "mlp_irreps": "4x0e+2x1e",
+        "feature_scalars": 4,
+        "feature_vectors": 2,
+        "heads": 2,
+        "layers": 1,
+        "radial_width": 8,
+    }
+    raw = table(
+        morse_file,
+        tmp_path / "run",
+        data={"validation_frames": 4, "test_frames": 4},
+        model={"backbone": "equiformer"},
+        training={"steps": 5},
+    )
+    raw["model"]["settings"] = settings
+    execute(raw)
+    potential = averaged_potential(load_checkpoint(tmp_path / "run" / "best.pt"), torch.float64)
+    index = torch.tensor([[0, 0, 1, 1, 2, 2], [1, 2, 0, 2, 0, 1]])
+    r = torch.tensor([[0.0, 0, 0], [1.1, 0.2, 0], [0.3, 1.2, 0.7]], dtype=torch.float64)
+    turn = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64))[0]
+    turn = turn * torch.sign(torch.det(turn))
+    numbers = torch.tensor([8, 1, 6])
+    energies = [potential(numbers, index, x[index[1]] - x[index[0]]) for x in (r, r @ turn.T)]
+    torch.testing.assert_close(energies[0], energies[1], rtol=0, atol=1e-12)
+
+
+def test_config_files_work(morse_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    raw = table(morse_file, tmp_path / "run")
+    path.write_text(toml(raw))
+    assert load_config(path)[1] == raw
