@@ -84,9 +84,7 @@ class Embedding(nn.Module):
         self.centre_bias = nn.Parameter(torch.randn(species, c))
         self.gate = Gate(c)
 
-    def forward(
-        self, species: Tensor, edge_index: Tensor, basis: Tensor, directions: Tensor, norm: Tensor
-    ) -> Tensor:
+    def forward(self, species: Tensor, edge_index: Tensor, basis: Tensor, directions: Tensor, norm: Tensor) -> Tensor:
         n, s, k = species.shape[0], self.species, basis.shape[1]
         target = edge_index[0] * s + species.index_select(0, edge_index[1])
         products = directions.unsqueeze(2) * basis.unsqueeze(1)
@@ -177,14 +175,10 @@ class CartesianBackbone(nn.Module):
         self.energy = nn.Linear(c, 1)
         self.matrices: Tensor
         self.neighbour_norm: Tensor
-        self.register_buffer("neighbour_norm", torch.tensor(1.0 / math.sqrt(settings.average_neighbours)))
-        self.register_buffer(
-            "matrices", basis_matrices().view(9, 9).to(torch.get_default_dtype()), persistent=False
-        )
+        self.register_buffer("neighbour_norm", torch.tensor([1.0 / math.sqrt(settings.average_neighbours)]))
+        self.register_buffer("matrices", basis_matrices().view(9, 9).to(torch.get_default_dtype()), persistent=False)
 
-    def forward(
-        self, species: Tensor, edge_index: Tensor, edge_vectors: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, species: Tensor, edge_index: Tensor, edge_vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Dimensionless energies [N], scalars [N, scalar_width] and polar vectors [N, 3, vector_width].
 
         Args:

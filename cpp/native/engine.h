@@ -1,0 +1,85 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/backend.h"
+#include "native/aligned.h"
+#include "native/instruction_set.h"
+#include "native/kernels.h"
+#include "native/model.h"
+
+namespace frames::native {
+
+/// Seconds of one thread in the parts of an evaluation.
+struct Profile {
+  enum Part { radial, edges, nodes, backward_edges, backward_nodes, waiting, parts };
+  static constexpr std::array<const char*, parts> names = {"radial",         "edges",          "nodes",
+                                                           "backward_edges", "backward_nodes", "waiting"};
+  std::array<double, parts> seconds{};
+};
+
+/// Evaluates one model: energies forward, gradients backward, layer by layer.
+///
+/// Holds the memory that an evaluation needs, which grows with the largest graph seen and is then used again. One
+/// thread calls one engine at a time; engines share nothing but the model, which never changes.
+template <class T>
+class Engine {
+ public:
+  /// @param threads of an evaluation, at least 1; more than 1 takes effect where built with OpenMP.
+  Engine(std::shared_ptr<const Model<T>> model, InstructionSet set, int threads);
+
+  /// Energies of local atoms and dE/d(edge vectors).
+  ///
+  /// Every edge between computed atoms must be present in both directions. The gradient of an interaction through edge
+  /// i-j is given at the mirrored edge j-i, with the sign that makes it the same pair force: forces and virial, summed
+  /// from the edges as ARCHITECTURE.md has it, are those of the energy. An edge alone may differ from dE/d(its vector)
+  /// by what its mirror image has more.
+  ///
+  /// With an exchange, atoms beyond `locals` are ghosts: their rows of Y, and of dE/dM on the way back, are fetched from
+  /// their owners between layers, 2 * layers forward exchanges of 9 * channels numbers. Nothing is sent in reverse.
+  /// Throws Error if the graph contradicts itself or the model.
+  void evaluate(const Graph& graph, GhostExchange* exchange, Output& output);
+
+  InstructionSet instruction_set() const { return set_; }
+  int threads() const { return threads_; }
+  const Model<T>& model() const { return *model_; }
+
+  /// Starts (or stops) measuring; each thread's times add up from call to call until the next start.
+  void measure(bool on);
+  const std::vector<Profile>& profiles() const { return profiles_; }
+
+  /// Floating-point operations of an evaluation, counted from the formulas.
+  double operations(double atoms, double edges) const;
+
+  /// Memory held for evaluations, without the model.
+  std::size_t bytes() const { return memory_.capacity() * sizeof(T) + edge_memory_.capacity() * sizeof(double); }
+
+ private:
+  struct Run;
+
+  void check(const Graph& graph, const GhostExchange* exchange) const;
+  void prepare(const Graph& graph, int computed);
+  Scratch<T> scratch(int thread) const;
+  void divide(int computed, int threads);
+
+  std::shared_ptr<const Model<T>> model_;
+  InstructionSet set_;
+  const Kernels<T>* kernels_;
+  int threads_;
+  Arrays<T> arrays_;
+  std::vector<LayerArrays<T>> layers_;
+  Aligned<T> memory_;            // features, invariants and rows of nodes; directions and fractions of edges
+  Aligned<double> edge_memory_;  // slopes of edges
+  Aligned<double> node_memory_;  // energies
+  Aligned<std::int32_t> interval_memory_;
+  std::vector<Aligned<T>> scratch_;     // one per thread
+  std::vector<std::int64_t> offsets_;   // where the graph's own do not reach over all computed atoms
+  std::vector<int> shares_;             // [threads + 1] atoms of each thread
+  std::vector<Profile> profiles_;
+  bool measuring_ = false;
+};
+
+}  // namespace frames::native
