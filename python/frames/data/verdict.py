@@ -48,7 +48,9 @@ def worst(findings: Iterable[Finding]) -> str:
 
 def about_labels(trajectory: Trajectory) -> Iterator[Finding]:
     """Missing labels, and forces of an implausible size."""
-    missing = [key for key in ("energies", "forces") if getattr(trajectory, key) is None]
+    # The force on a lone atom is zero, and files of isolated atoms leave it out.
+    wanted = ("energies", "forces") if trajectory.atoms > 1 else ("energies",)
+    missing = [key for key in wanted if getattr(trajectory, key) is None]
     if missing:
         yield Finding("WARNING", f"no {' and no '.join(missing)}: fit for unlabelled partner frames only")
     if trajectory.forces is None:

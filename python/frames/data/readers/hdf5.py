@@ -8,7 +8,6 @@ Layout: the attributes `format` and `format_version` on the root, and one group 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 from frames.data.readers.options import ReadOptions, check_file, check_size
 from frames.data.trajectory import Trajectory
 from frames.errors import FramesError
+from frames.files import write_atomically
 
 FORMAT = "frames-trajectory"
 FORMAT_VERSION = 1
@@ -56,21 +56,15 @@ def write(path: Path, trajectories: Sequence[Trajectory], overwrite: bool = Fals
     path = Path(path)
     if path.exists() and not overwrite:
         raise FramesError(f"{path}: exists already; choose another name or allow overwriting")
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        with h5py.File(partial, "w") as file:
+
+    def write_file(temporary: Path) -> None:
+        with h5py.File(temporary, "w") as file:
             file.attrs["format"] = FORMAT
             file.attrs["format_version"] = FORMAT_VERSION
             for number, trajectory in enumerate(trajectories):
                 _write_group(file.create_group(f"trajectory_{number:05d}"), trajectory)
-        with partial.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    except (OSError, RuntimeError) as error:
-        # h5py reports a full disk as either, depending on which call meets it.
-        raise FramesError(f"{path}: cannot be written ({_first_line(error)})") from error
-    finally:
-        partial.unlink(missing_ok=True)
+
+    write_atomically(path, write_file)
 
 
 def _write_group(group: Any, trajectory: Trajectory) -> None:

@@ -1,0 +1,106 @@
+"""The facts about a trajectory that `frames data inspect` prints."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from frames.data.duplicates import find_duplicates
+from frames.data.periodic import whole_vectors
+from frames.data.selftest import SelfTest
+from frames.data.timeline import time_line
+from frames.data.trajectory import Integers, Trajectory
+
+_MOST_DISTANCES = 50_000_000
+
+
+def summary(trajectory: Trajectory) -> dict[str, Any]:
+    """Counts, ranges and distances, as plain numbers and strings with the unit in the name of the key."""
+    line = time_line(trajectory)
+    lengths = None if trajectory.cells is None else np.linalg.norm(trajectory.cells, axis=2).mean(axis=0)
+    return {
+        "source": trajectory.source,
+        "frames": len(trajectory),
+        "atoms": trajectory.atoms,
+        "formula": formula(trajectory.atomic_numbers),
+        "periodic": list(trajectory.pbc),
+        "mean_cell_lengths_angstrom": None if lengths is None else [round(float(x), 4) for x in lengths],
+        "runs": line.runs,
+        "ordered": trajectory.ordered,
+        "time_step_fs": line.step,
+        "gaps": len(line.gaps),
+        "jumps": len(line.jumps),
+        "labels": [key for key in ("energies", "forces", "virials", "velocities") if _has(trajectory, key)],
+        "energy_ev": _range(trajectory.energies),
+        "force_rms_ev_per_angstrom": _rms(trajectory.forces),
+        "force_max_ev_per_angstrom": None
+        if trajectory.forces is None or trajectory.forces.size == 0
+        else float(np.linalg.norm(trajectory.forces, axis=2).max()),
+        "shortest_distances_angstrom": shortest_distances(trajectory),
+        "duplicate_frames": len(find_duplicates(trajectory)),
+        "notes": list(trajectory.notes),
+        "metadata": dict(trajectory.metadata),
+    }
+
+
+def self_test_facts(result: SelfTest) -> dict[str, Any]:
+    """The result of a self-test as plain numbers and strings."""
+    return {
+        "verdict": result.verdict,
+        "work": None if result.work is None else vars(result.work),
+        "verlet": None if result.verlet is None else vars(result.verlet),
+        "findings": [vars(finding) for finding in result.findings],
+    }
+
+
+def formula(atomic_numbers: Integers) -> str:
+    """In Hill order: carbon, hydrogen, then the alphabet; the alphabet alone without carbon."""
+    from ase.data import chemical_symbols
+
+    counts = Counter(chemical_symbols[number] for number in atomic_numbers)
+    first = ["C", "H"] if "C" in counts else []
+    order = [symbol for symbol in first if symbol in counts] + sorted(set(counts) - set(first))
+    return "".join(f"{symbol}{counts[symbol] if counts[symbol] > 1 else ''}" for symbol in order)
+
+
+def shortest_distances(trajectory: Trajectory) -> dict[str, float]:
+    """Shortest distance in Å for every pair of elements ("C-H"), to the nearest image in periodic directions.
+
+    Over all frames, or over as many evenly spaced ones as 50 million distances allow.
+    """
+    from ase.data import chemical_symbols
+
+    atoms = trajectory.atoms
+    i, j = np.triu_indices(atoms, k=1)
+    if len(i) == 0 or len(trajectory) == 0:
+        return {}
+    most = max(1, _MOST_DISTANCES // len(i))
+    chosen = np.unique(np.linspace(0, len(trajectory) - 1, min(most, len(trajectory))).astype(np.int64))
+    shortest = np.full(len(i), np.inf)
+    for frame in chosen:
+        vectors = trajectory.positions[frame][j] - trajectory.positions[frame][i]
+        if trajectory.periodic and trajectory.cells is not None:
+            vectors = vectors - whole_vectors(vectors, trajectory.cells[frame], trajectory.pbc)
+        shortest = np.minimum(shortest, np.einsum("pi,pi->p", vectors, vectors))
+    symbols = np.array([chemical_symbols[number] for number in trajectory.atomic_numbers])
+    found: dict[str, float] = {}
+    for a, b, squared in zip(symbols[i], symbols[j], shortest, strict=True):
+        pair = "-".join(sorted((a, b)))
+        found[pair] = min(found.get(pair, np.inf), float(np.sqrt(squared)))
+    return dict(sorted(found.items()))
+
+
+def _has(trajectory: Trajectory, key: str) -> bool:
+    return getattr(trajectory, key) is not None
+
+
+def _range(values: Any) -> dict[str, float] | None:
+    if values is None or len(values) == 0:
+        return None
+    return {"min": float(values.min()), "max": float(values.max()), "std": float(values.std())}
+
+
+def _rms(values: Any) -> float | None:
+    return None if values is None or values.size == 0 else float(np.sqrt(np.mean(np.square(values))))

@@ -1,0 +1,58 @@
+"""Energies and forces from the xTB methods of tblite, as a function of the positions alone."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from frames.data.trajectory import Floats, Integers
+from frames.errors import FramesError
+from frames.units import BOHR, HARTREE
+
+METHODS = ("GFN2-xTB", "GFN1-xTB", "IPEA1-xTB")
+
+
+def tblite() -> Any:
+    """The module tblite. Raises FramesError if it is not installed."""
+    # Threads only wait for each other in molecules of tens of atoms: ethanol takes 1 ms on one and 3 ms on two.
+    # It must be set before the library is loaded; what the user has set stays.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    try:
+        import tblite.ase
+        import tblite.interface
+    except ImportError as error:
+        raise FramesError(
+            f"generating trajectories needs tblite: pip install 'frames-md[trajectories]' ({error})"
+        ) from error
+    return tblite
+
+
+class Xtb:
+    """One molecule in one method.
+
+    Every evaluation starts from the same guess of the wave function, not from the last one. That costs about as much
+    (the guess from superposed atoms is good) and makes energies and forces a function of the positions alone: a
+    trajectory that is interrupted and continued is the same as one that is not.
+    """
+
+    def __init__(self, method: str, atomic_numbers: Integers, positions: Floats, accuracy: float = 1.0) -> None:
+        if method not in METHODS:
+            raise FramesError(f"unknown method '{method}'; known are {', '.join(METHODS)}")
+        self._calculator = tblite().interface.Calculator(method, atomic_numbers, positions / BOHR)
+        self._calculator.set("verbosity", 0)
+        self._calculator.set("accuracy", accuracy)
+
+    def __call__(self, positions: Floats) -> tuple[float, Floats]:
+        """Energy in eV and forces [N,3] in eV/Å at positions [N,3] in Å.
+
+        Raises FramesError if the self-consistent field does not converge.
+        """
+        try:
+            self._calculator.update(positions / BOHR)
+            result = self._calculator.singlepoint()
+        except (RuntimeError, ValueError) as error:
+            raise FramesError(f"xTB failed: {str(error).strip().splitlines()[0]}") from error
+        energy = float(result.get("energy")) * HARTREE
+        return energy, -np.asarray(result.get("gradient")) * (HARTREE / BOHR)
