@@ -158,7 +158,8 @@ def _with_bar(run: Any, settings: Any, target: Path) -> bool:
     try:
         return bool(run(settings, target, report))
     finally:
-        progress.stop()
+        if progress.live.is_started:
+            progress.stop()
 
 
 def _overview(title: str, summaries: list[dict[str, Any]]) -> Table:

@@ -89,7 +89,7 @@ def self_test(trajectory: Trajectory) -> SelfTest:
     if work is not None:
         findings.append(verdict.about_work(work))
     if verlet is not None:
-        findings.append(verdict.about_motion(verlet, time_step(trajectory)))
+        findings.append(verdict.about_motion(verlet, work, time_step(trajectory)))
     return SelfTest(work, verlet, tuple(findings))
 
 

@@ -118,11 +118,11 @@ def about_work(test: WorkTest) -> Finding:
     return Finding("OK", f"work: the forces account for the energies ({facts})")
 
 
-def about_motion(test: VerletTest, step: float | None) -> Finding:
+def about_motion(test: VerletTest, work: WorkTest | None, step: float | None) -> Finding:
     """Forces against the motion; `step` is the time step in fs that the file or the caller states."""
     facts = f"residual {test.residual:.2g}, {test.disobeying:.0%} of frames off by more than a tenth"
     if not test.residual < UNEXPLAINED:
-        return Finding("FAIL", f"Verlet: the atoms do not move as the forces say ({facts}); shuffled frames?")
+        return _unexplained(facts, work is not None and work.correlation > CORRELATED, step)
     if test.squared_step < 0:
         return Finding("FAIL", f"Verlet: the forces have the wrong sign; the atoms move against them ({facts})")
     if step is None:
@@ -139,6 +139,18 @@ def about_motion(test: VerletTest, step: float | None) -> Finding:
             f"besides the forces moves the atoms, such as a thermostat ({facts})",
         )
     return Finding("FAIL", f"Verlet: the time step is {test.fitted_step:.4g} fs, not {step:g} fs ({facts})")
+
+
+def _unexplained(facts: str, labels_hold: bool, step: float | None) -> Finding:
+    if labels_hold and step is None:
+        return Finding(
+            "WARNING",
+            f"Verlet: the frames are in order, but not evenly spaced in time or too far apart ({facts}); they "
+            "cannot be paired without their times, and a random split of them would leak",
+        )
+    if labels_hold and step is not None:
+        return Finding("FAIL", f"Verlet: the frames are not evenly {step:g} fs apart ({facts}): some are left out")
+    return Finding("FAIL", f"Verlet: the atoms do not move as the forces say ({facts}); shuffled frames?")
 
 
 def _without_step(test: VerletTest, facts: str) -> Finding:

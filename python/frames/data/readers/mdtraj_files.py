@@ -1,0 +1,81 @@
+"""Positions of .dcd, .xtc, .trr, NetCDF and MDTraj's own .h5, through MDTraj. They hold no energies and forces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from frames.data.readers.options import ReadOptions, check_file, check_size
+from frames.data.trajectory import Floats, Integers, Trajectory
+from frames.errors import FramesError
+from frames.units import conversion
+
+# DCD files have a time step in a unit that depends on the program; MDTraj numbers the frames instead.
+_WITHOUT_TIMES = (".dcd",)
+_CARRIES_TOPOLOGY = (".h5", ".hdf5")
+
+
+def read(path: Path, options: ReadOptions) -> list[Trajectory]:
+    """The one trajectory of a file. Needs a topology, except for MDTraj's .h5.
+
+    Raises FramesError if there is none, if it does not fit, if it has particles that are no atoms, or if MDTraj is
+    not installed.
+    """
+    if options.units is not None:
+        raise FramesError(f"{path}: its format is in nm and holds no energies; leave the units out")
+    loaded = _loaded(path, options)
+    length = conversion("nm", "Å")
+    cells = loaded.unitcell_vectors
+    periodic = cells is not None and bool(np.all(np.linalg.norm(cells, axis=2) > 0))
+    return [
+        Trajectory(
+            _elements(path, loaded.topology),
+            np.asarray(loaded.xyz, dtype=np.float64) * length,
+            cells=np.asarray(cells, dtype=np.float64) * length if periodic else None,
+            pbc=(periodic, periodic, periodic),
+            times=_times(path, loaded),
+            source=str(path),
+            notes=("positions in nm, single precision, no energies and forces",),
+        )
+    ]
+
+
+def _loaded(path: Path, options: ReadOptions) -> Any:
+    try:
+        import mdtraj
+    except ImportError as error:
+        raise FramesError(f"{path}: needs MDTraj: pip install 'frames-md[trajectories]'") from error
+    carries = path.suffix in _CARRIES_TOPOLOGY
+    if options.topology is None and not carries:
+        raise FramesError(
+            f"{path}: holds positions without elements; give a topology, such as a PDB file of the same atoms"
+        )
+    if options.topology is not None:
+        check_file(options.topology)
+    # Compressed coordinates take about a third of the single precision that they become, and double follows.
+    check_size(path, 10 * path.stat().st_size)
+    try:
+        if carries:
+            return mdtraj.load_hdf5(str(path))
+        return mdtraj.load(str(path), top=str(options.topology))
+    except Exception as error:  # MDTraj raises OSError, ValueError, RuntimeError and others for a bad file
+        detail = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise FramesError(f"{path}: MDTraj cannot read it ({detail})") from error
+
+
+def _elements(path: Path, topology: Any) -> Integers:
+    numbers = [0 if atom.element is None else int(atom.element.atomic_number) for atom in topology.atoms]
+    if 0 in numbers:
+        atom = topology.atom(numbers.index(0))
+        raise FramesError(f"{path}: atom {atom.index} ({atom}) of the topology has no element")
+    return np.array(numbers, dtype=np.int64)
+
+
+def _times(path: Path, loaded: Any) -> Floats | None:
+    """fs, or None where the file has none: MDTraj gives DCD files the numbers of the frames."""
+    if path.suffix.lower() in _WITHOUT_TIMES or loaded.time is None or len(loaded.time) != len(loaded):
+        return None
+    times = np.asarray(loaded.time, dtype=np.float64) * conversion("ps", "fs")
+    return times if len(times) < 2 or np.ptp(times) > 0 else None
