@@ -19,7 +19,8 @@ def time_step(trajectory: Trajectory) -> float | None:
     """The most common positive time between successive frames of one run, in fs; None if there is none."""
     if trajectory.times is None or len(trajectory) < 2:
         return None
-    steps = np.diff(trajectory.times)[np.diff(trajectory.runs) == 0]
+    order = np.lexsort((trajectory.times, trajectory.runs))
+    steps = np.diff(trajectory.times[order])[np.diff(trajectory.runs[order]) == 0]
     steps = steps[steps > 0]
     if len(steps) == 0:
         return None

@@ -143,7 +143,7 @@ def _as_floats(name: str, key: str, value: Any, shape: tuple[int | None, ...]) -
     if array.ndim != len(shape) or any(w not in (None, g) for w, g in zip(shape, array.shape, strict=True)):
         wanted = "T,N,3" if None in shape else ",".join(str(size) for size in shape)
         raise FramesError(f"{name}{key} must have shape [{wanted}], got {list(array.shape)}")
-    finite = np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+    finite = np.isfinite(array).all(axis=tuple(range(1, array.ndim)))
     if not finite.all():
         bad = np.flatnonzero(~finite)
         raise FramesError(

@@ -30,9 +30,7 @@ def all_images(positions: Floats, cell: Floats, pbc: tuple[bool, bool, bool], cu
 
 
 def as_list(edge_index: NDArray[np.int64], shifts: Floats) -> Pairs:
-    return sorted(
-        (float(i), float(j), *np.round(s, 9)) for (i, j), s in zip(edge_index.T, shifts, strict=True)
-    )
+    return sorted((float(i), float(j), *np.round(s, 9)) for (i, j), s in zip(edge_index.T, shifts, strict=True))
 
 
 @pytest.mark.parametrize("pbc", list(itertools.product([False, True], repeat=3)))

@@ -56,7 +56,10 @@ def read(
     if topology is not None and name != "mdtraj_files":
         raise FramesError(f"{path}: a topology belongs to .dcd, .xtc, .trr and .h5 files of positions only")
     reader: Callable[[Path, ReadOptions], list[Trajectory]] = import_module(f"{__name__}.{name}").read
-    timed = [_with_time_step(trajectory, time_step) for trajectory in reader(path, options)]
+    trajectories = reader(path, options)
+    if not any(len(trajectory) for trajectory in trajectories):
+        raise FramesError(f"{path}: holds no frames")
+    timed = [_with_time_step(trajectory, time_step) for trajectory in trajectories]
     return [unwrap(trajectory) if trajectory.ordered else trajectory for trajectory in timed]
 
 

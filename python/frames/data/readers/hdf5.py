@@ -97,7 +97,7 @@ def read(path: Path, options: ReadOptions) -> list[Trajectory]:
                 )
             check_size(path, 2 * sum(_bytes(path, group) for group in file.values()))
             return [_read_group(path, group) for group in file.values()]
-    except (OSError, RuntimeError, KeyError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise FramesError(f"{path}: damaged or truncated ({_first_line(error)})") from error
 
 
