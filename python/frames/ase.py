@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -63,7 +63,7 @@ class FramesCalculator(Calculator):
     ) -> None:
         """Fills `results` with everything the model gives; called by ASE."""
         super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]
-        structure: Atoms = self.atoms  # a copy that ASE has made
+        structure = cast(Atoms, self.atoms)  # a copy that ASE has made
         numbers, positions = check_atoms(self.metadata.elements, structure.numbers, structure.positions)
         cell, pbc = np.asarray(structure.cell), structure.pbc
         edge_index, vectors = self._neighbours.edges(positions, cell, pbc)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -107,10 +106,7 @@ def scripted_program(model: TorchScriptModel, particles: Particles) -> torch.jit
     )
     scripted = script_module(program)
     torch._C._jit_pass_inline(scripted.graph)
-    buffer = io.BytesIO()
-    torch.jit.save(scripted, buffer)
-    buffer.seek(0)
-    return torch.jit.load(buffer)
+    return scripted
 
 
 def _describe(model: TorchScriptModel, particles: Particles) -> dict[str, Any]:
