@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("openmmtorch")
 
+import openmm
 from openmm_systems import (
     ANGSTROM,
     EV,
@@ -73,8 +74,6 @@ def test_equals_ase(model: ToyModel, name: str, platform: str) -> None:
 
 
 def test_subset_of_a_larger_system(double: ToyModel) -> None:
-    import openmm
-
     case = CASES["crystal"]
     rng = np.random.default_rng(0)
     atoms = rng.permutation(len(case.numbers))[:60]
@@ -253,3 +252,22 @@ def test_both_neighbour_lists_equal_vesin(case: Case, cutoff: float) -> None:
             found = canonical(edges.numpy(), vectors.numpy())
             assert found.shape == wanted.shape
             assert np.allclose(found, wanted, atol=1e-9)
+
+
+def test_equals_ase_along_a_real_trajectory(double: ToyModel, shared_data: Path) -> None:
+    """A hexagonal hydrocarbon crystal in a box of 5.1 x 4.4 x 9.7 Å, narrower than twice the cutoff."""
+    with np.load(shared_data / "aimd" / "HC_mp-1096986_300K.npz") as data:
+        numbers, cells, positions = data["z"].tolist(), data["cell"], data["R"]
+    force = torch_force(double.path, topology_of(Case("crystal", numbers, positions[0], cells[0])))
+    system = system_of(len(numbers), cells[0])
+    system.addForce(force)
+    context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("CPU"))
+    atoms = Case("crystal", numbers, positions[0], cells[0]).atoms()
+    atoms.calc = FramesCalculator(double.path)
+    for frame in range(0, len(positions), 50):
+        context.setPositions(positions[frame] / ANGSTROM)
+        state = context.getState(energy=True, forces=True)
+        atoms.positions = positions[frame]
+        energy, forces = state.getPotentialEnergy()._value * EV, state.getForces(asNumpy=True)._value
+        wanted = atoms.get_potential_energy(), atoms.get_forces()
+        assert_same(double, (energy, forces * (EV / ANGSTROM)), wanted)
