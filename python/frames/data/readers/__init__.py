@@ -36,7 +36,7 @@ def read(
 
     Args:
         path: MD17, rMD17 or AIMD .npz; extended XYZ and everything else that ASE reads; the project's .h5; a
-            DeePMD folder; an ISO17 database (.db); .dcd, .xtc, .trr or MDTraj's .h5 (positions only).
+            DeePMD folder; an ISO17 database (.db); .dcd, .xtc, .trr, .nc or MDTraj's .h5 (positions only).
         units: energy unit of the file ("kcal/mol"), or energy and length ("Hartree,bohr"), where the one that
             its format implies is wrong. What was assumed is in the notes of the trajectory.
         topology: file with the elements, for .dcd, .xtc and .trr.
@@ -54,7 +54,7 @@ def read(
     options = ReadOptions(units, None if topology is None else Path(topology), time_step)
     name = _reader_name(path)
     if topology is not None and name != "mdtraj_files":
-        raise FramesError(f"{path}: a topology belongs to .dcd, .xtc, .trr and .h5 files of positions only")
+        raise FramesError(f"{path}: a topology belongs to .dcd, .xtc, .trr and .nc files")
     reader: Callable[[Path, ReadOptions], list[Trajectory]] = import_module(f"{__name__}.{name}").read
     trajectories = reader(path, options)
     if not any(len(trajectory) for trajectory in trajectories):
@@ -72,7 +72,7 @@ def _reader_name(path: Path) -> str:
     if path.suffix in (".h5", ".hdf5"):
         from frames.data.readers.hdf5 import is_ours
 
-        return "hdf5" if is_ours(path) else "mdtraj_files"
+        return "hdf5" if is_ours(path) else "mdtraj_h5"
     return _BY_SUFFIX.get(path.suffix.lower(), "ase_files")
 
 

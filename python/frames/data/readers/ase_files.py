@@ -56,12 +56,15 @@ def read(path: Path, options: ReadOptions) -> list[Trajectory]:
 
 
 def _format(path: Path) -> str:
-    from ase.io.formats import UnknownFileTypeError, filetype
+    from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 
     try:
         name = str(filetype(str(path)))
     except (UnknownFileTypeError, OSError, ValueError) as error:
-        raise FramesError(f"{path}: not a file of a known format") from error
+        raise FramesError(f"{path}: not a file of a known format ({error})") from error
+    if name not in ioformats or not ioformats[name].can_read:
+        # What ASE answers for content that it does not recognise is the suffix.
+        raise FramesError(f"{path}: not a file of a known format")
     if name in _REFUSED:
         raise FramesError(f"{path}: databases are read from files with the suffix .db")
     if name == "traj":

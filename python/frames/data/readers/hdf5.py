@@ -54,6 +54,8 @@ def write(path: Path, trajectories: Sequence[Trajectory], overwrite: bool = Fals
     import h5py
 
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FramesError(f"{path}: cannot be written, since {path.parent} is not a folder")
     if path.exists() and not overwrite:
         raise FramesError(f"{path}: exists already; choose another name or allow overwriting")
 

@@ -1,4 +1,4 @@
-"""Positions of .dcd, .xtc, .trr, NetCDF and MDTraj's own .h5, through MDTraj. They hold no energies and forces."""
+"""Positions of .dcd, .xtc, .trr and Amber's .nc files, through MDTraj. They hold no energies and forces."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from frames.units import conversion
 
 # DCD files have a time step in a unit that depends on the program; MDTraj numbers the frames instead.
 _WITHOUT_TIMES = (".dcd",)
-_CARRIES_TOPOLOGY = (".h5", ".hdf5")
 
 
 def read(path: Path, options: ReadOptions) -> list[Trajectory]:
-    """The one trajectory of a file. Needs a topology, except for MDTraj's .h5.
+    """The one trajectory of a file. Needs a topology.
 
     Raises FramesError if there is none, if it does not fit, if it has particles that are no atoms, or if MDTraj is
     not installed.
@@ -47,18 +46,14 @@ def _loaded(path: Path, options: ReadOptions) -> Any:
         import mdtraj
     except ImportError as error:
         raise FramesError(f"{path}: needs MDTraj: pip install 'frames-md[trajectories]'") from error
-    carries = path.suffix in _CARRIES_TOPOLOGY
-    if options.topology is None and not carries:
+    if options.topology is None:
         raise FramesError(
             f"{path}: holds positions without elements; give a topology, such as a PDB file of the same atoms"
         )
-    if options.topology is not None:
-        check_file(options.topology)
+    check_file(options.topology)
     # Compressed coordinates take about a third of the single precision that they become, and double follows.
     check_size(path, 10 * path.stat().st_size)
     try:
-        if carries:
-            return mdtraj.load_hdf5(str(path))
         return mdtraj.load(str(path), top=str(options.topology))
     except Exception as error:  # MDTraj raises OSError, ValueError, RuntimeError and others for a bad file
         detail = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
