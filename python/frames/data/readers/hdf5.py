@@ -59,14 +59,15 @@ def write(path: Path, trajectories: Sequence[Trajectory], overwrite: bool = Fals
     if path.exists() and not overwrite:
         raise FramesError(f"{path}: exists already; choose another name or allow overwriting")
 
-    def write_file(temporary: Path) -> None:
-        with h5py.File(temporary, "w") as file:
-            file.attrs["format"] = FORMAT
-            file.attrs["format_version"] = FORMAT_VERSION
-            for number, trajectory in enumerate(trajectories):
-                _write_group(file.create_group(f"trajectory_{number:05d}"), trajectory)
-
-    write_atomically(path, write_file)
+    # Made in memory and written by us: HDF5 ends the process with a segmentation fault after a full disk.
+    with h5py.File(path.name, "w", driver="core", backing_store=False) as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["format_version"] = FORMAT_VERSION
+        for number, trajectory in enumerate(trajectories):
+            _write_group(file.create_group(f"trajectory_{number:05d}"), trajectory)
+        file.flush()
+        image = file.id.get_file_image()
+    write_atomically(path, lambda temporary: temporary.write_bytes(image))
 
 
 def _write_group(group: Any, trajectory: Trajectory) -> None:
