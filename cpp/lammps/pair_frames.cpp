@@ -14,7 +14,7 @@
 #include "core/torchscript_library.h"
 #include "error.h"
 #include "force.h"
-#include "lammps/threads.h"
+#include "lammps/node.h"
 #include "lammps/unit_conversion.h"
 #include "memory.h"
 #include "neighbor.h"
@@ -78,9 +78,9 @@ void PairFrames::coeff(int narg, char** arg) {
 }
 
 void PairFrames::load(const std::string& path) {
-  const frames::NodePlace place = frames::place_on_node(world);
-  options_.local_rank = place.rank;
-  options_.threads = frames::threads_per_rank(place);
+  options_.local_rank = frames::rank_on_node(world);
+  options_.threads =
+      comm->nthreads;  // OMP_NUM_THREADS or `package omp`, 1 without either, as LAMMPS prints it
   std::string message;
   try {
     backend_ = frames::load_model(path, options_, {frames::torchscript_factory()});

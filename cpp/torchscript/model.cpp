@@ -40,6 +40,9 @@ FramesTorchModel::FramesTorchModel(const FramesModelView& model, const std::stri
       device_(choose_device(device, device_index)),
       device_name_(device_.str()) {
   at::set_num_threads(std::max(1, threads));
+  // The number of edges changes from step to step: kernels for one size would be compiled again and again.
+  torch::jit::FusionStrategy any_size = {{torch::jit::FusionBehavior::DYNAMIC, 3}};
+  torch::jit::setFusionStrategy(any_size);
   module_ = torch::jit::load(model.path, device_);
   module_.eval();
   for (torch::Tensor parameter : module_.parameters()) parameter.requires_grad_(false);

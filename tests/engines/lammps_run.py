@@ -87,7 +87,7 @@ def deck(
     settings: str = "",
     commands: str = "run 0",
 ) -> str:
-    """An input deck for `system.data`; `before`, `settings`, `commands` are lines before the box, after the model, last."""
+    """An input deck for `system.data`; `before`, `settings` and `commands` go before the box, after the model and last."""
     boundary = " ".join("p" if periodic else "f" for periodic in atoms.pbc)
     symbols = " ".join(chemical_symbols[z] for z in types)
     return f"""units {units}
