@@ -43,6 +43,7 @@ def lammps_parity(model: Path, trajectory: Trajectory, sample: np.ndarray, folde
         *_deck(model, trajectory),
         "dump out all custom 1 forces.dump id fx fy fz",
         'dump_modify out sort id format float "%.15g"',
+        "thermo 1",
         "rerun frames.dump dump x y z box no",
     ]
     log = _run_lammps(deck, folder)
@@ -116,7 +117,7 @@ def _context(model: Path, trajectory: Trajectory, dt: float, platform: str):  # 
     system = openmm.System()
     for z in trajectory.atomic_numbers:
         system.addParticle(atomic_masses[z])
-    system.addForce(torch_force(model, [chemical_symbols[z] for z in trajectory.atomic_numbers]))
+    system.addForce(torch_force(model, [chemical_symbols[z] for z in trajectory.atomic_numbers], periodic=False))
     # OpenMM's Verlet is leapfrog; this form is velocity Verlet, so that kinetic energies belong to the same time
     integrator = openmm.CustomIntegrator(dt * unit.femtosecond)
     integrator.addUpdateContextState()

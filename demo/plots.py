@@ -6,6 +6,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+
 from engines import Run
 
 matplotlib.use("Agg")

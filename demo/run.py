@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from engines import lammps_nve, lammps_parity, openmm_nve, openmm_parity
 from plots import plot_energy, plot_forces
 from rich.console import Console
 from rich.table import Table
 
+from engines import lammps_nve, lammps_parity, openmm_nve, openmm_parity
 from frames.ase import FramesCalculator
 from frames.config import load_config
 from frames.data.trajectory import Trajectory
@@ -145,12 +145,8 @@ def show(report: Report) -> None:
     for name, label in (("lammps", "LAMMPS"), ("openmm_torchforce", "OpenMM TorchForce")):
         one, two = report["parity"][name], report["parity_float64"][name]
         table.add_section()
-        table.add_row(
-            f"{label} − ASE, float32", f"{one['energy_ev']:.1e} eV, {one['force_ev_per_angstrom']:.1e} eV/Å"
-        )
-        table.add_row(
-            f"{label} − ASE, float64", f"{two['energy_ev']:.1e} eV, {two['force_ev_per_angstrom']:.1e} eV/Å"
-        )
+        table.add_row(f"{label} − ASE, float32", f"{one['energy_ev']:.1e} eV, {one['force_ev_per_angstrom']:.1e} eV/Å")
+        table.add_row(f"{label} − ASE, float64", f"{two['energy_ev']:.1e} eV, {two['force_ev_per_angstrom']:.1e} eV/Å")
         nve = report["nve"][name]
         table.add_row(f"{label} NVE energy drift", f"{nve['drift_mev_per_atom_per_ps']:+.3f} meV/atom/ps")
         table.add_row(f"{label} speed", _speed(nve["ms_per_step"]))
