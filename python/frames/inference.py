@@ -149,7 +149,7 @@ def element_names(atomic_numbers: Sequence[int]) -> str:
 
 
 def open_model(path: str | Path, *, device: str = "cpu", backend: BackendName = "auto") -> Evaluator:
-    """Loads a model file with the backend asked for; "auto" takes native where it can evaluate the model.
+    """Loads a model file with the backend asked for; "auto" takes the quickest that can evaluate the model.
 
     Raises FramesError if the file is no good model file or the backend is not available for it.
     """
@@ -165,7 +165,8 @@ class TorchScriptModel(Evaluator):
 
     The archive is checked, and its metadata read, before PyTorch sees it. `torch.jit.load` then builds the
     program in TorchScript's own interpreter: no pickled Python object is called, and the program can reach
-    tensor operations only. It is still a program, so a model file deserves the trust that an input deck does.
+    PyTorch's operations only. Some of those open files, so a model file deserves the trust that an input deck
+    does.
 
     Attributes:
         module: the TorchScript program, in evaluation mode on the device.
