@@ -14,9 +14,10 @@ import numpy as np
 
 from frames.data import verdict
 from frames.data.periodic import displacements
-from frames.data.timeline import looks_consecutive, pairs, step_ratio, time_step
+from frames.data.timeline import looks_consecutive, pairs, time_step
 from frames.data.trajectory import Floats, Integers, Trajectory
 from frames.data.verdict import CORRELATED, UNEXPLAINED, Finding, worst
+from frames.errors import FramesError
 from frames.units import AMU_ANGSTROM2_PER_FS2
 
 _FEWEST_SAMPLES = 3
@@ -72,7 +73,7 @@ def self_test(trajectory: Trajectory) -> SelfTest:
     """
     findings = [*verdict.about_labels(trajectory)]
     if trajectory.ordered:
-        findings += verdict.about_order(trajectory, step_ratio(trajectory))
+        findings += verdict.about_order(trajectory)
         tested = trajectory
     elif looks_consecutive(trajectory):
         tested = replace(trajectory, times=np.arange(len(trajectory), dtype=np.float64))
@@ -91,6 +92,15 @@ def self_test(trajectory: Trajectory) -> SelfTest:
     if verlet is not None:
         findings.append(verdict.about_motion(verlet, work, time_step(trajectory)))
     return SelfTest(work, verlet, tuple(findings))
+
+
+def require_sound(trajectory: Trajectory) -> SelfTest:
+    """The result of the self-test. Raises FramesError with the first reason if it says FAIL."""
+    result = self_test(trajectory)
+    for finding in result.findings:
+        if finding.level == "FAIL":
+            raise FramesError(f"{trajectory.source or 'trajectory'}: {finding.text}")
+    return result
 
 
 def _too_coarse(work: WorkTest | None, verlet: VerletTest | None) -> bool:

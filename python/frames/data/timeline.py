@@ -13,6 +13,9 @@ from frames.errors import FramesError
 TIME_TOLERANCE = 0.01
 """Two times are one step apart when their difference is off by less than this fraction of the step."""
 _JUMP_FACTOR = 5.0
+_SHUFFLED_ABOVE = 0.5
+_CLOSE_STEP = 5.0
+_FEWEST_NEIGHBOURS = 5
 
 
 def time_step(trajectory: Trajectory) -> float | None:
@@ -86,7 +89,7 @@ class TimeLine:
     jumps: Integers
     """Frames whose successor, one time step later, is too far away to be it."""
     step_ratio: float
-    """Displacement between neighbouring frames over that between distant ones: about 1 in shuffled data."""
+    """As the function `step_ratio` gives it: about 1 in shuffled data."""
 
 
 def time_line(trajectory: Trajectory) -> TimeLine:
@@ -107,26 +110,39 @@ def time_line(trajectory: Trajectory) -> TimeLine:
 
 
 def step_ratio(trajectory: Trajectory, sample: int = 500) -> float:
-    """Median displacement between stored neighbours over that between frames drawn at random.
+    """Median displacement between neighbours over that between frames drawn at random.
 
-    Near 1 for shuffled frames, far below for consecutive ones; 1 where there are too few frames to tell.
+    Neighbours are one time step apart where times are known, and next to each other in the file where not. The ratio
+    is near 1 for shuffled frames and far below for consecutive ones; NaN where there are too few frames to tell.
     """
-    neighbours = np.flatnonzero(np.diff(trajectory.runs) == 0)
-    if len(neighbours) < 3:
-        return 1.0
+    if trajectory.times is not None:
+        neighbours = pairs(trajectory)
+    else:
+        first = np.flatnonzero(np.diff(trajectory.runs) == 0)
+        neighbours = np.stack([first, first + 1], axis=1)
+    if len(neighbours) < _FEWEST_NEIGHBOURS:
+        return float("nan")
     random = np.random.default_rng(0)
-    first = random.choice(neighbours, min(sample, len(neighbours)), replace=False)
-    other = random.permutation(len(trajectory))[: len(first)]
-    near = _sizes(trajectory, np.stack([first, first + 1], axis=1))
-    far = _sizes(trajectory, np.stack([first, other], axis=1)[first != other])
+    chosen = random.choice(neighbours, min(sample, len(neighbours)), replace=False)
+    other = random.permutation(len(trajectory))[: len(chosen)]
+    near = _sizes(trajectory, chosen)
+    far = _sizes(trajectory, np.stack([chosen[:, 0], other], axis=1)[chosen[:, 0] != other])
     if len(far) == 0 or np.median(far) == 0:
-        return 1.0
+        return float("nan")
     return float(np.median(near) / np.median(far))
 
 
 def looks_consecutive(trajectory: Trajectory) -> bool:
     """Whether stored neighbours are so close to each other that they must be neighbours in time."""
-    return step_ratio(trajectory) < 0.5
+    return step_ratio(trajectory) < _SHUFFLED_ABOVE
+
+
+def looks_shuffled(trajectory: Trajectory, step: float | None) -> bool:
+    """Whether frames said to be `step` fs apart are as far from each other as frames drawn at random.
+
+    Steps above 5 fs are not judged: half the fastest vibration has passed, and frames may differ that much.
+    """
+    return step is not None and step <= _CLOSE_STEP and step_ratio(trajectory) > _SHUFFLED_ABOVE
 
 
 def _sizes(trajectory: Trajectory, frames: Integers) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from frames.data.timeline import looks_consecutive, time_line
+from frames.data.timeline import looks_consecutive, looks_shuffled, time_line
 from frames.data.trajectory import Trajectory
 from frames.units import ENERGY_UNITS, conversion
 
@@ -21,7 +21,6 @@ LEVELS = ("OK", "WARNING", "FAIL")
 # Seen in AIMD of molecules, crystals and melts from 300 to 3000 K: 0.6 to 3 eV/Å per component.
 _IMPLAUSIBLE_FORCE = 8.0
 _IMPLAUSIBLE_STEP = 0.15
-_SHUFFLED_ABOVE = 0.5
 
 CORRELATED = 0.9
 """Correlation of energy differences and work below which they have nothing to do with each other."""
@@ -65,16 +64,16 @@ def about_labels(trajectory: Trajectory) -> Iterator[Finding]:
         )
 
 
-def about_order(trajectory: Trajectory, ratio: float) -> Iterator[Finding]:
+def about_order(trajectory: Trajectory) -> Iterator[Finding]:
     """Shuffled frames, gaps and jumps."""
-    if ratio > _SHUFFLED_ABOVE:
+    line = time_line(trajectory)
+    if looks_shuffled(trajectory, line.step):
         yield Finding(
             "FAIL",
-            f"the frames are shuffled, or far apart in time: neighbours differ as much as distant frames "
-            f"(ratio {ratio:.2f}); sort them, or read them without a time step",
+            f"the frames are shuffled: neighbours differ as much as frames drawn at random (ratio "
+            f"{line.step_ratio:.2f}); sort them, or read them without a time step",
         )
         return
-    line = time_line(trajectory)
     if len(line.backward):
         yield Finding("WARNING", f"time stands still or runs backward after {_frames(line.backward)} of the file")
     if len(line.gaps):

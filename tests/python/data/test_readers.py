@@ -82,6 +82,15 @@ def test_original_md17(toy: Trajectory, tmp_path: Path) -> None:
     assert "as stated by the caller" in stated.notes[0]
 
 
+def test_time_step_for_frames_in_no_order(morse_trajectory: Trajectory, tmp_path: Path) -> None:
+    order = np.random.default_rng(0).permutation(len(morse_trajectory))
+    path = tmp_path / "shuffled.npz"
+    np.savez(path, R=morse_trajectory.positions[order], z=morse_trajectory.atomic_numbers)
+    assert not read(path)[0].ordered
+    with pytest.raises(FramesError, match=r"the frames are in no order .*, so they are not 0\.5 fs apart"):
+        read(path, time_step=0.5)
+
+
 def test_rmd17_is_put_in_order(toy: Trajectory, tmp_path: Path) -> None:
     energies, forces = _in_kcal(toy)
     order = np.random.default_rng(0).permutation(len(toy))

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from ase.data import atomic_masses
 
+from frames import FramesError
 from frames.data import read
 from frames.data.dynamics import velocity_verlet
 from frames.data.molecules import molecule
-from frames.data.selftest import SelfTest, self_test
+from frames.data.selftest import SelfTest, require_sound, self_test
 from frames.data.trajectory import Trajectory
 from frames.data.xtb import Xtb
 from frames.units import conversion
@@ -104,6 +105,25 @@ def test_shuffled_frames(toy: Trajectory) -> None:
     result = self_test(replace(toy[order], times=toy.times))
     assert result.verdict == "FAIL"
     assert "the frames are shuffled" in _texts(result, "FAIL")
+
+
+def test_require_sound(toy: Trajectory) -> None:
+    assert require_sound(toy).verdict == "OK"
+    order = np.random.default_rng(0).permutation(len(toy))
+    with pytest.raises(FramesError, match="morse: the frames are shuffled: neighbours differ as much as"):
+        require_sound(replace(toy[order], times=toy.times))
+
+
+def test_frames_far_apart_in_time_are_not_called_shuffled(toy: Trajectory) -> None:
+    # Frames 0.5 fs apart in truth, said to be 1 ps apart and in random order, as stored by a long run.
+    order = np.random.default_rng(0).permutation(len(toy))
+    result = self_test(replace(toy[order], forces=None, times=np.arange(len(toy)) * 1000.0))
+    assert result.verdict == "WARNING" and "shuffled" not in str(result.findings)
+
+
+def test_sparse_draw_with_known_times_is_not_called_shuffled(toy: Trajectory) -> None:
+    kept = np.sort(np.random.default_rng(1).choice(len(toy), 120, replace=False))
+    assert self_test(toy[kept]).verdict == "OK"
 
 
 def test_labels_of_other_frames(toy: Trajectory) -> None:

@@ -137,8 +137,11 @@ def test_time_line_finds_gaps_jumps_and_backward_times(toy: Trajectory) -> None:
 
 def test_shuffled_frames_do_not_look_consecutive(toy: Trajectory) -> None:
     order = np.random.default_rng(0).permutation(len(toy))
-    assert looks_consecutive(toy)
-    assert not looks_consecutive(toy[order])
+    assert looks_consecutive(toy) and looks_consecutive(replace(toy, times=None))
+    # In another order, but each with its own time: still known which follow each other.
+    assert looks_consecutive(toy[order])
+    assert not looks_consecutive(replace(toy[order], times=None))
+    assert not looks_consecutive(replace(toy[order], times=toy.times))
 
 
 def test_duplicates_between_and_within(toy: Trajectory) -> None:

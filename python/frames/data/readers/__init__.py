@@ -11,7 +11,7 @@ import numpy as np
 
 from frames.data.periodic import unwrap
 from frames.data.readers.options import ReadOptions, check_file
-from frames.data.timeline import TIME_TOLERANCE, time_step
+from frames.data.timeline import TIME_TOLERANCE, looks_shuffled, time_step
 from frames.data.trajectory import Trajectory
 from frames.errors import FramesError
 
@@ -86,5 +86,10 @@ def _with_time_step(trajectory: Trajectory, step: float | None) -> Trajectory:
                 f"{trajectory.source}: the file says that its frames are {stated:g} fs apart, not {step:g} fs"
             )
         return trajectory
+    if looks_shuffled(trajectory, step):
+        raise FramesError(
+            f"{trajectory.source}: the frames are in no order (neighbours differ as much as frames drawn at random), "
+            f"so they are not {step:g} fs apart; leave the time step out"
+        )
     times = np.arange(len(trajectory), dtype=np.float64) * step
     return replace(trajectory, times=times).with_notes(f"time step {step:g} fs as stated by the caller")
