@@ -37,6 +37,7 @@ class TypedBackend final : public NativeBackend {
     return {engine_.profiles(), engine_.bytes(), engine_.model().bytes()};
   }
   double operations(double atoms, double edges) const override { return engine_.operations(atoms, edges); }
+  int radial_intervals() const override { return engine_.model().parameters().intervals; }
   double radial_value_error() const override { return engine_.model().radial_value_error(); }
   double radial_slope_error() const override { return engine_.model().radial_slope_error(); }
 
@@ -65,7 +66,8 @@ std::unique_ptr<Backend> create(ModelFile& file, const LoadOptions& options) {
 
 std::unique_ptr<NativeBackend> load_native(ModelFile& file, int threads, const std::string& instruction_set) {
   const std::string reason = refusal(file.metadata(), LoadOptions{});
-  if (!reason.empty()) throw Error(file.path() + ": the native engine " + reason + "; use backend torchscript");
+  if (!reason.empty())
+    throw Error(file.path() + ": the native engine " + reason + "; use backend torchscript");
   const InstructionSet set = parse_instruction_set(instruction_set);
   return file.metadata().dtype == Metadata::Dtype::float32 ? load<float>(file, set, threads)
                                                            : load<double>(file, set, threads);
@@ -75,6 +77,8 @@ std::unique_ptr<NativeBackend> load_native(ModelFile& file, int threads, const s
 
 namespace frames {
 
-BackendFactory native_factory() { return {"native", native::refusal, native::create}; }
+BackendFactory native_factory() {
+  return {"native", native::refusal, native::create};
+}
 
 }  // namespace frames

@@ -24,13 +24,15 @@ class NativeBackend : public Backend {
   virtual Measurement measurement() const = 0;
   virtual double operations(double atoms, double edges) const = 0;
   /// Largest error of the tabulated radial functions: of values and of slopes, each relative to the largest.
+  virtual int radial_intervals() const = 0;
   virtual double radial_value_error() const = 0;
   virtual double radial_slope_error() const = 0;
 };
 
 /// Throws Error if the file's model is of another backbone or its weights do not fit.
 /// @param instruction_set name as in instruction_set.h, or "auto"
-std::unique_ptr<NativeBackend> load_native(ModelFile& file, int threads, const std::string& instruction_set = "auto");
+std::unique_ptr<NativeBackend> load_native(ModelFile& file, int threads,
+                                           const std::string& instruction_set = "auto");
 
 }  // namespace frames::native
 

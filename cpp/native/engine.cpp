@@ -86,19 +86,19 @@ struct Engine<T>::Run {
   void start() {
     if (profile) before = Clock::now();
   }
-  void count(Profile::Part part) {
+  void count(Profile::Step step) {
     if (!profile) return;
     const auto now = Clock::now();
-    profile->seconds[part] += std::chrono::duration<double>(now - before).count();
+    profile->seconds[step] += std::chrono::duration<double>(now - before).count();
     before = now;
   }
-  void step(Profile::Part part, typename Kernels<T>::Step kernel, int first, int last) {
+  void call(Profile::Step step, typename Kernels<T>::Step kernel, int first, int last) {
     kernel(parameters, arrays, scratch, first, last);
-    count(part);
+    count(step);
   }
-  void step(Profile::Part part, typename Kernels<T>::LayerStep kernel, int layer, int first, int last) {
+  void call(Profile::Step step, typename Kernels<T>::LayerStep kernel, int layer, int first, int last) {
     kernel(parameters, arrays, scratch, layer, first, last);
-    count(part);
+    count(step);
   }
 
   /// Calls f(first, last) for blocks of atoms of nearly equal size.
@@ -113,36 +113,36 @@ struct Engine<T>::Run {
 
   void embed() {
     for_blocks([&](int first, int last) {
-      step(Profile::radial, kernels.geometry, first, last);
-      step(Profile::edges, kernels.embed_edges, first, last);
-      step(Profile::nodes, kernels.embed_nodes, first, last);
-      step(Profile::nodes, kernels.mix, 0, first, last);
+      call(Profile::geometry, kernels.geometry, first, last);
+      call(Profile::embed_edges, kernels.embed_edges, first, last);
+      call(Profile::embed_nodes, kernels.embed_nodes, first, last);
+      call(Profile::mix, kernels.mix, 0, first, last);
     });
   }
 
   /// An interaction and the start of the next one; after the last, the readout and the start of the way back.
   void forward(int layer) {
     for_blocks([&](int first, int last) {
-      step(Profile::edges, kernels.messages, layer, first, last);
-      step(Profile::nodes, kernels.update, layer, first, last);
+      call(Profile::messages, kernels.messages, layer, first, last);
+      call(Profile::update, kernels.update, layer, first, last);
       if (layer + 1 < parameters.layers) {
-        step(Profile::nodes, kernels.mix, layer + 1, first, last);
+        call(Profile::mix, kernels.mix, layer + 1, first, last);
       } else {
-        step(Profile::nodes, kernels.readout, first, last);
-        step(Profile::backward_nodes, kernels.update_backward, layer, first, last);
+        call(Profile::readout, kernels.readout, first, last);
+        call(Profile::update_backward, kernels.update_backward, layer, first, last);
       }
     });
   }
 
   void backward(int layer) {
     for_blocks([&](int first, int last) {
-      step(Profile::backward_edges, kernels.messages_backward, layer, first, last);
-      step(Profile::backward_nodes, kernels.mix_backward, layer, first, last);
+      call(Profile::messages_backward, kernels.messages_backward, layer, first, last);
+      call(Profile::mix_backward, kernels.mix_backward, layer, first, last);
       if (layer > 0) {
-        step(Profile::backward_nodes, kernels.update_backward, layer - 1, first, last);
+        call(Profile::update_backward, kernels.update_backward, layer - 1, first, last);
       } else {
-        step(Profile::backward_nodes, kernels.embed_nodes_backward, first, last);
-        step(Profile::backward_edges, kernels.embed_edges_backward, first, last);
+        call(Profile::embed_nodes_backward, kernels.embed_nodes_backward, first, last);
+        call(Profile::embed_edges_backward, kernels.embed_edges_backward, first, last);
       }
     });
   }
@@ -212,7 +212,8 @@ void Engine<T>::check(const Graph& graph, const GhostExchange* exchange) const {
     fail("ghosts are exchanged, but " + std::to_string(graph.centres - graph.locals) + " of them have edges");
   }
   if (graph.species.size() != static_cast<std::size_t>(graph.atoms) ||
-      graph.offsets.size() != static_cast<std::size_t>(graph.centres) + 1 || graph.vectors.size() != 3 * edges) {
+      graph.offsets.size() != static_cast<std::size_t>(graph.centres) + 1 ||
+      graph.vectors.size() != 3 * edges) {
     fail("the lengths of its arrays do not fit");
   }
   bool ordered = graph.offsets.front() == 0 && graph.offsets.back() == static_cast<std::int64_t>(edges);
@@ -223,7 +224,8 @@ void Engine<T>::check(const Graph& graph, const GhostExchange* exchange) const {
     for (const std::int32_t value : values) good &= static_cast<std::uint32_t>(value) < size;
     return good;
   };
-  if (!in(graph.neighbours, static_cast<std::uint32_t>(graph.atoms))) fail("a neighbour is not among its atoms");
+  if (!in(graph.neighbours, static_cast<std::uint32_t>(graph.atoms)))
+    fail("a neighbour is not among its atoms");
   const int species = model_->parameters().species;
   if (!in(graph.species, static_cast<std::uint32_t>(species))) {
     fail("a species is not among the " + std::to_string(species) + " of the model");
@@ -258,7 +260,7 @@ void Engine<T>::prepare(const Graph& graph, int computed) {
   memory_.reserve(counter.used());
   Carver<T> carver(memory_.data());
   carve(carver);
-  edge_memory_.reserve(edges);
+  edge_memory_.reserve(2 * edges);
   node_memory_.reserve(computed);
   interval_memory_.reserve(edges);
 
@@ -274,6 +276,7 @@ void Engine<T>::prepare(const Graph& graph, int computed) {
   a.neighbours = graph.neighbours.data();
   a.vectors = graph.vectors.data();
   a.slopes = edge_memory_.data();
+  a.stretches = a.slopes + edges;
   a.intervals = interval_memory_.data();
   a.energies = node_memory_.data();
 }
@@ -299,8 +302,13 @@ void Engine<T>::evaluate(const Graph& graph, GhostExchange* exchange, Output& ou
     }
   };
   const auto run = [&](int thread, const auto& meet) {
-    Run part{model_->parameters(), *kernels_,          arrays_, scratch(thread), shares_[thread],
-             shares_[thread + 1],  measuring_ ? &profiles_[thread] : nullptr};
+    Run part{model_->parameters(),
+             *kernels_,
+             arrays_,
+             scratch(thread),
+             shares_[thread],
+             shares_[thread + 1],
+             measuring_ ? &profiles_[thread] : nullptr};
     part.evaluate(meet);
   };
   if (threads_ == 1) {
@@ -339,8 +347,8 @@ double Engine<T>::operations(double atoms, double edges) const {
   const double embedding_edge = p.radial_width * (10 + 18) + p.radial_width * (18 + 18 + 8 * 3);
   const double interaction_edge = c * (3 * 10 + 18) + c * (3 * 18 + 18 + 18 + 5);
   const double embedding_atom = 2 * 18 * sums * c + 2 * 12 * c * c + c * (9 + 9 + 9 + 17 + 27);
-  const double interaction_atom =
-      2 * 2 * 18 * c * c + 2 * 12 * c * c + c * (29 + 136 + 29 + 9 + 145) + c * (136 + 165 + 136 + 165 + 48 + 136 + 127 + 18 + 48);
+  const double interaction_atom = 2 * 2 * 18 * c * c + 2 * 12 * c * c + c * (29 + 136 + 29 + 9 + 145) +
+                                  c * (136 + 165 + 136 + 165 + 48 + 136 + 127 + 18 + 48);
   const double readout_atom = 2 * 6 * c * c + c * (29 + 8 + 40 + 29 + 48);
   return edges * (embedding_edge + layers * interaction_edge) +
          atoms * (embedding_atom + layers * interaction_atom + readout_atom);

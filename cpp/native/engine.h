@@ -13,18 +13,44 @@
 
 namespace frames::native {
 
-/// Seconds of one thread in the parts of an evaluation.
+/// Seconds of one thread in the steps of an evaluation (see Kernels), and waiting for threads and exchanges.
 struct Profile {
-  enum Part { radial, edges, nodes, backward_edges, backward_nodes, waiting, parts };
-  static constexpr std::array<const char*, parts> names = {"radial",         "edges",          "nodes",
-                                                           "backward_edges", "backward_nodes", "waiting"};
-  std::array<double, parts> seconds{};
+  enum Step {
+    geometry,
+    embed_edges,
+    embed_nodes,
+    mix,
+    messages,
+    update,
+    readout,
+    update_backward,
+    messages_backward,
+    mix_backward,
+    embed_nodes_backward,
+    embed_edges_backward,
+    waiting,
+    steps
+  };
+  static constexpr std::array<const char*, steps> names = {"geometry",
+                                                           "embed_edges",
+                                                           "embed_nodes",
+                                                           "mix",
+                                                           "messages",
+                                                           "update",
+                                                           "readout",
+                                                           "update_backward",
+                                                           "messages_backward",
+                                                           "mix_backward",
+                                                           "embed_nodes_backward",
+                                                           "embed_edges_backward",
+                                                           "waiting"};
+  std::array<double, steps> seconds{};
 };
 
 /// Evaluates one model: energies forward, gradients backward, layer by layer.
 ///
-/// Holds the memory that an evaluation needs, which grows with the largest graph seen and is then used again. One
-/// thread calls one engine at a time; engines share nothing but the model, which never changes.
+/// Holds the memory that an evaluation needs, which grows with the largest graph seen and is then used again.
+/// One thread calls one engine at a time; engines share nothing but the model, which never changes.
 template <class T>
 class Engine {
  public:
@@ -33,14 +59,14 @@ class Engine {
 
   /// Energies of local atoms and dE/d(edge vectors).
   ///
-  /// Every edge between computed atoms must be present in both directions. The gradient of an interaction through edge
-  /// i-j is given at the mirrored edge j-i, with the sign that makes it the same pair force: forces and virial, summed
-  /// from the edges as ARCHITECTURE.md has it, are those of the energy. An edge alone may differ from dE/d(its vector)
-  /// by what its mirror image has more.
+  /// Every edge between computed atoms must be present in both directions. The gradient of an interaction
+  /// through edge i-j is given at the mirrored edge j-i, with the sign that makes it the same pair force:
+  /// forces and virial, summed from the edges as ARCHITECTURE.md has it, are those of the energy. An edge
+  /// alone may differ from dE/d(its vector) by what its mirror image has more.
   ///
-  /// With an exchange, atoms beyond `locals` are ghosts: their rows of Y, and of dE/dM on the way back, are fetched from
-  /// their owners between layers, 2 * layers forward exchanges of 9 * channels numbers. Nothing is sent in reverse.
-  /// Throws Error if the graph contradicts itself or the model.
+  /// With an exchange, atoms beyond `locals` are ghosts: their rows of Y, and of dE/dM on the way back, are
+  /// fetched from their owners between layers, 2 * layers forward exchanges of 9 * channels numbers. Nothing
+  /// is sent in reverse. Throws Error if the graph contradicts itself or the model.
   void evaluate(const Graph& graph, GhostExchange* exchange, Output& output);
 
   InstructionSet instruction_set() const { return set_; }
@@ -55,7 +81,9 @@ class Engine {
   double operations(double atoms, double edges) const;
 
   /// Memory held for evaluations, without the model.
-  std::size_t bytes() const { return memory_.capacity() * sizeof(T) + edge_memory_.capacity() * sizeof(double); }
+  std::size_t bytes() const {
+    return memory_.capacity() * sizeof(T) + edge_memory_.capacity() * sizeof(double);
+  }
 
  private:
   struct Run;
@@ -72,12 +100,12 @@ class Engine {
   Arrays<T> arrays_;
   std::vector<LayerArrays<T>> layers_;
   Aligned<T> memory_;            // features, invariants and rows of nodes; directions and fractions of edges
-  Aligned<double> edge_memory_;  // slopes of edges
+  Aligned<double> edge_memory_;  // slopes and stretches of edges
   Aligned<double> node_memory_;  // energies
   Aligned<std::int32_t> interval_memory_;
-  std::vector<Aligned<T>> scratch_;     // one per thread
-  std::vector<std::int64_t> offsets_;   // where the graph's own do not reach over all computed atoms
-  std::vector<int> shares_;             // [threads + 1] atoms of each thread
+  std::vector<Aligned<T>> scratch_;    // one per thread
+  std::vector<std::int64_t> offsets_;  // where the graph's own do not reach over all computed atoms
+  std::vector<int> shares_;            // [threads + 1] atoms of each thread
   std::vector<Profile> profiles_;
   bool measuring_ = false;
 };

@@ -5,8 +5,8 @@
 
 namespace frames::native {
 
-/// The kernels are compiled once for each of these that the compiler can target; one is chosen when a model is
-/// loaded, so that a single binary serves every processor.
+/// The kernels are compiled once for each of these that the compiler can target; one is chosen when a model
+/// is loaded, so that a single binary serves every processor.
 enum class InstructionSet {
   baseline,  ///< what every processor of the architecture has: SSE2 on x86-64, NEON on AArch64
   avx2,      ///< AVX2 and FMA

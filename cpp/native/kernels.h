@@ -8,7 +8,8 @@
 
 namespace frames::native {
 
-/// What the kernels read and write for the nodes of one layer. Nodes are the computed atoms first, then ghosts.
+/// What the kernels read and write for the nodes of one layer. Nodes are the computed atoms first, then
+/// ghosts.
 template <class T>
 struct LayerArrays {
   T* input = nullptr;     ///< features [computed]: X
@@ -30,52 +31,57 @@ struct Arrays {
   const double* vectors = nullptr;           ///< [edges][3] Å
 
   // edges
-  T* directions = nullptr;             ///< [edges][4]: unit vector, 1 / distance
-  T* fractions = nullptr;              ///< [edges] place inside the interval of the radial tables, 0 to 1
-  std::int32_t* intervals = nullptr;   ///< [edges]
-  double* slopes = nullptr;            ///< [edges] dE/d(distance) through the interactions
-  double* edge_gradients = nullptr;    ///< [edges][3] eV/Å
+  T* directions = nullptr;            ///< [edges][4]: unit vector, 1 / distance
+  T* fractions = nullptr;             ///< [edges] place inside the interval of the radial tables, 0 to 1
+  std::int32_t* intervals = nullptr;  ///< [edges]
+  double* stretches = nullptr;  ///< [edges] derivative of the place in the radial tables by the distance, 1/Å
+  double* slopes = nullptr;     ///< [edges] dE/d(place) through the interactions
+  double* edge_gradients = nullptr;  ///< [edges][3] eV/Å
 
   // nodes
-  T* embedded = nullptr;              ///< features [computed]: before the embedding's gate
-  T* embedded_hidden = nullptr;       ///< rows [computed]
-  T* embedded_factors = nullptr;      ///< invariants [computed]
-  LayerArrays<T>* layers = nullptr;   ///< [layers + 1]; the last one has `input` alone
-  T* gradient = nullptr;              ///< features [computed]: dE/dX of the current layer
-  T* mixed_gradient = nullptr;        ///< features [computed]: dE/dY, without the neighbours' part at first
-  T* message_gradient[2] = {};        ///< features [nodes]: dE/dM of even and odd layers
-  double* energies = nullptr;         ///< [computed] eV
+  T* embedded = nullptr;             ///< features [computed]: before the embedding's gate
+  T* embedded_hidden = nullptr;      ///< rows [computed]
+  T* embedded_factors = nullptr;     ///< invariants [computed]
+  LayerArrays<T>* layers = nullptr;  ///< [layers + 1]; the last one has `input` alone
+  T* gradient = nullptr;             ///< features [computed]: dE/dX of the current layer
+  T* mixed_gradient = nullptr;       ///< features [computed]: dE/dY, without the neighbours' part at first
+  T* message_gradient[2] = {};       ///< features [nodes]: dE/dM of even and odd layers
+  double* energies = nullptr;        ///< [computed] eV
 };
 
 /// Memory for one block of atoms, used within a kernel or handed from one to the next.
 template <class T>
 struct Scratch {
-  T* sums = nullptr;           ///< features of the embedding's sums
-  T* tensors[3] = {};          ///< features
-  T* invariants[2] = {};       ///< invariants
-  T* rows = nullptr;           ///< rows
+  T* sums = nullptr;      ///< features of the embedding's sums
+  T* tensors[3] = {};     ///< features
+  T* invariants[2] = {};  ///< invariants
+  T* rows = nullptr;      ///< rows
 };
 
-/// The steps of an evaluation for atoms [begin, end), at most `atom_block` of them, compiled for one instruction
-/// set. `engine.cpp` has the order in which they are called.
+/// The steps of an evaluation for atoms [begin, end), at most `atom_block` of them, compiled for one
+/// instruction set. `engine.cpp` has the order in which they are called.
 template <class T>
 struct Kernels {
   using Step = void (*)(const Parameters<T>&, const Arrays<T>&, const Scratch<T>&, int begin, int end);
   using LayerStep = void (*)(const Parameters<T>&, const Arrays<T>&, const Scratch<T>&, int layer, int begin,
                              int end);
 
-  Step geometry;           ///< directions, distances, places in the radial tables
-  Step embed_edges;        ///< sums over neighbours, into scratch
-  Step embed_nodes;        ///< from there: the first features
-  LayerStep mix;           ///< X to Y
-  LayerStep messages;      ///< neighbours' Y to M
-  LayerStep update;        ///< X, Y, M to the next layer's X
-  Step readout;            ///< the last X to energies and dE/dX
+  Step geometry;                ///< directions, distances, places in the radial tables
+  Step embed_edges;             ///< sums over neighbours, into scratch
+  Step embed_nodes;             ///< from there: the first features
+  LayerStep mix;                ///< X to Y
+  LayerStep messages;           ///< neighbours' Y to M
+  LayerStep update;             ///< X, Y, M to the next layer's X
+  Step readout;                 ///< the last X to energies and dE/dX
   LayerStep update_backward;    ///< dE/dX of the next layer to dE/dM and part of dE/dY
   LayerStep messages_backward;  ///< neighbours' dE/dM to the rest of dE/dY, and the slopes of the edges
   LayerStep mix_backward;       ///< dE/dY to dE/dX of this layer
   Step embed_nodes_backward;    ///< dE/dX to the gradient of the sums, into scratch
   Step embed_edges_backward;    ///< from there: the gradients of the edges
+
+  /// Not a step: rounds of multiply-adds on registers alone, to measure what the processor could do. Returns
+  /// the number of operations.
+  double (*multiply_adds)(std::int64_t rounds);
 };
 
 constexpr int atom_block = 16;

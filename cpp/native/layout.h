@@ -14,7 +14,9 @@ namespace frames::native {
 constexpr int block = 16;
 constexpr int components = 9;
 
-constexpr int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
+constexpr int round_up(int n, int multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
 
 /// A matrix packed for products, with an optional bias per output.
 template <class T>

@@ -11,13 +11,15 @@ namespace frames::native {
 
 namespace {
 
-// Errors of the radial tables, relative to the largest value and slope: below the rounding of the arithmetic for
-// float, and far below what distinguishes two models for double.
+// Errors of the radial tables, relative to the largest value and slope: below the rounding of the arithmetic
+// for float, and far below what distinguishes two models for double.
 template <class T>
-constexpr double radial_tolerance = sizeof(T) == 4 ? 2e-7 : 1e-9;
+constexpr double radial_tolerance = sizeof(T) == 4 ? 2e-6 : 1e-9;
 
 /// Place of an invariant (part, channel) in the layout [channels / 16][3][16].
-int invariant_place(int part, int channel) { return channel / block * 3 * block + part * block + channel % block; }
+int invariant_place(int part, int channel) {
+  return channel / block * 3 * block + part * block + channel % block;
+}
 
 /// For each place in that layout, the index part * channels + channel that the PyTorch module uses.
 std::vector<int> invariant_order(int channels) {
@@ -51,7 +53,8 @@ Matrix<T> Model<T>::pack(int inputs, int outputs, const Get& get, const double* 
   T* const data = allocate(static_cast<std::size_t>(inputs) * outputs);
   for (int n = 0; n < outputs; ++n) {
     for (int k = 0; k < inputs; ++k) {
-      data[(static_cast<std::size_t>(n / block) * inputs + k) * block + n % block] = static_cast<T>(get(k, n));
+      data[(static_cast<std::size_t>(n / block) * inputs + k) * block + n % block] =
+          static_cast<T>(get(k, n));
     }
   }
   Matrix<T> matrix{data, nullptr, inputs, outputs};
@@ -63,11 +66,11 @@ Matrix<T> Model<T>::pack(int inputs, int outputs, const Get& get, const double* 
   return matrix;
 }
 
-/// Matrices [3][rows][outputs] whose rows come in groups of `inputs`, each group padded to `row_width` rows; all of it
-/// padded to a multiple of the block.
+/// Matrices [3][rows][outputs] whose rows come in groups of `inputs`, each group padded to `row_width` rows;
+/// all of it padded to a multiple of the block.
 template <class T>
-Both<PartMatrices<T>> Model<T>::pack_parts(const std::vector<double>& weights, int rows, int inputs, int outputs,
-                                           int row_width, double factor) {
+Both<PartMatrices<T>> Model<T>::pack_parts(const std::vector<double>& weights, int rows, int inputs,
+                                           int outputs, int row_width, double factor) {
   const int padded = round_up(rows / inputs * row_width, block);
   Both<PartMatrices<T>> both;
   for (int part = 0; part < 3; ++part) {
@@ -88,9 +91,11 @@ GateParameters<T> Model<T>::pack_gate(const WeightReader& read, const std::strin
   const int c = parameters_.channels;
   const auto order = invariant_order(c);
   const auto first = read(name + ".first.weight", {c, 3 * c}), first_bias = read(name + ".first.bias", {c});
-  const auto second = read(name + ".second.weight", {3 * c, c}), second_bias = read(name + ".second.bias", {3 * c});
+  const auto second = read(name + ".second.weight", {3 * c, c}),
+             second_bias = read(name + ".second.bias", {3 * c});
   std::vector<double> bias(static_cast<std::size_t>(3) * c);
-  for (int n = 0; n < 3 * c; ++n) bias[n] = 1.0 + second_bias[order[n]];  // the factors are one plus the network
+  for (int n = 0; n < 3 * c; ++n)
+    bias[n] = 1.0 + second_bias[order[n]];  // the factors are one plus the network
   const auto w1 = [&](int k, int n) { return first[static_cast<std::size_t>(n) * 3 * c + order[k]]; };
   const auto w2 = [&](int k, int n) { return second[static_cast<std::size_t>(order[n]) * c + k]; };
   GateParameters<T> gate;
@@ -136,17 +141,17 @@ void Model<T>::pack_radial(const WeightReader& read, int functions, int hidden, 
     const std::string name = "interactions." + std::to_string(l) + ".radial.";
     auto output = read(name + "output", {hidden, 3 * c});
     for (double& w : output) w *= norm;
-    layers.push_back({hidden, 3 * c, read(name + "hidden", {functions, hidden}), read(name + "hidden_bias", {hidden}),
-                      std::move(output)});
+    layers.push_back({hidden, 3 * c, read(name + "hidden", {functions, hidden}),
+                      read(name + "hidden_bias", {hidden}), std::move(output)});
   }
   const RadialNetwork network(cutoff, functions, std::move(layers));
-  const RadialTable table =
-      tabulate([&](double r, std::vector<Jet>& values) { network.evaluate(r, values); }, network.outputs(), cutoff,
-               radial_tolerance<T>);
+  const RadialTable table = tabulate([&](double r, std::vector<Jet>& values) { network.evaluate(r, values); },
+                                     network.outputs(), cutoff, radial_tolerance<T>);
   value_error_ = table.value_error;
   slope_error_ = table.slope_error;
-  p.intervals = table.intervals;
-  p.knots_per_length = table.knots_per_length;
+  p.intervals = table.grid.intervals;
+  p.radial_half = table.grid.half;
+  p.radial_scale = table.grid.scale;
   const auto coefficient = [&](int interval, int function, int power) {
     return static_cast<T>(
         table.coefficients[(static_cast<std::size_t>(interval) * table.functions + function) * 6 + power]);
@@ -154,7 +159,8 @@ void Model<T>::pack_radial(const WeightReader& read, int functions, int hidden, 
   T* const basis = allocate(static_cast<std::size_t>(p.intervals) * 6 * p.radial_width);
   for (int k = 0; k < p.intervals; ++k) {
     for (int power = 0; power < 6; ++power) {
-      for (int f = 0; f < functions; ++f) basis[(k * 6 + power) * p.radial_width + f] = coefficient(k, f, power);
+      for (int f = 0; f < functions; ++f)
+        basis[(k * 6 + power) * p.radial_width + f] = coefficient(k, f, power);
     }
   }
   p.embedding.radial = basis;

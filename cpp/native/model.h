@@ -12,8 +12,8 @@
 
 namespace frames::native {
 
-/// The parameters of a model of backbone `cartesian`, packed for the kernels in the arithmetic T. Never changes after
-/// construction, so threads may share it.
+/// The parameters of a model of backbone `cartesian`, packed for the kernels in the arithmetic T. Never
+/// changes after construction, so threads may share it.
 template <class T>
 class Model {
  public:

@@ -4,6 +4,8 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <array>
+#include <chrono>
 #include <cstdint>
 #include <limits>
 #include <memory>
@@ -52,8 +54,8 @@ class Model {
   py::tuple evaluate_structure(const Ints& species, const Doubles& positions, const Doubles& cell,
                                const std::vector<bool>& periodic) {
     const auto atoms = species.size();
-    if (species.ndim() != 1 || positions.ndim() != 2 || positions.shape(0) != atoms || positions.shape(1) != 3 ||
-        cell.size() != 9 || periodic.size() != 3) {
+    if (species.ndim() != 1 || positions.ndim() != 2 || positions.shape(0) != atoms ||
+        positions.shape(1) != 3 || cell.size() != 9 || periodic.size() != 3) {
       throw Error("expected species [N], positions [N, 3], cell [3, 3] and periodic [3]");
     }
     set_species(species);
@@ -68,8 +70,8 @@ class Model {
       double* const w = virial.mutable_data();
       py::gil_scoped_release release;
       const auto species_of_atoms = graph_.species;
-      frames::build_graph(species_of_atoms, r, box, {periodic[0], periodic[1], periodic[2]}, backend_->metadata().cutoff,
-                          graph_);
+      frames::build_graph(species_of_atoms, r, box, {periodic[0], periodic[1], periodic[2]},
+                          backend_->metadata().cutoff, graph_);
       backend_->evaluate(graph_, nullptr, output_);
       frames::add_forces(graph_, output_.edge_gradients, f, w);
     }
@@ -84,6 +86,7 @@ class Model {
 
   std::string description() const { return backend_->description(); }
   double operations(double atoms, double edges) const { return backend_->operations(atoms, edges); }
+  int radial_intervals() const { return backend_->radial_intervals(); }
   double radial_value_error() const { return backend_->radial_value_error(); }
   double radial_slope_error() const { return backend_->radial_slope_error(); }
 
@@ -107,7 +110,8 @@ class Model {
 
 /// Edges in any order become edges sorted by centre, those of a centre in the order given.
 void Model::set_graph(const Ints& species, const Ints& edge_index, const Doubles& edge_vectors) {
-  if (species.ndim() != 1) throw Error("species has " + std::to_string(species.ndim()) + " dimensions, expected [N]");
+  if (species.ndim() != 1)
+    throw Error("species has " + std::to_string(species.ndim()) + " dimensions, expected [N]");
   if (edge_index.ndim() != 2 || edge_index.shape(0) != 2) throw Error("edge_index must have shape [2, E]");
   const py::ssize_t edges = edge_index.shape(1), atoms = species.size();
   if (edge_vectors.ndim() != 2 || edge_vectors.shape(0) != edges || edge_vectors.shape(1) != 3) {
@@ -151,20 +155,24 @@ std::vector<double> Model::time(int repeats) {
 }
 
 py::dict Model::profile(int repeats) {
-  backend_->measure(true);
-  const std::vector<double> seconds = time(repeats);
+  using frames::native::Profile;
+  std::array<std::vector<double>, Profile::steps> seconds;  // of each evaluation, the mean over the threads
+  for (int k = 0; k < repeats; ++k) {
+    backend_->measure(true);
+    time(1);
+    const auto threads = backend_->measurement().threads;
+    for (std::size_t step = 0; step < seconds.size(); ++step) {
+      double sum = 0.0;
+      for (const Profile& thread : threads) sum += thread.seconds[step];
+      seconds[step].push_back(sum / static_cast<double>(threads.size()));
+    }
+  }
   backend_->measure(false);
   const auto measured = backend_->measurement();
-  py::dict parts;
-  for (int part = 0; part < frames::native::Profile::parts; ++part) {
-    double sum = 0.0;
-    for (const auto& thread : measured.threads) sum += thread.seconds[static_cast<std::size_t>(part)];
-    parts[frames::native::Profile::names[static_cast<std::size_t>(part)]] =
-        sum / (repeats * static_cast<double>(measured.threads.size()));
-  }
+  py::dict steps;
+  for (std::size_t step = 0; step < seconds.size(); ++step) steps[Profile::names[step]] = seconds[step];
   py::dict result;
-  result["seconds"] = seconds;
-  result["parts"] = parts;
+  result["steps"] = steps;
   result["threads"] = backend_->threads();
   result["instruction_set"] = frames::native::name(backend_->instruction_set());
   result["operations"] = backend_->operations(graph_.atoms, static_cast<double>(graph_.edges()));
@@ -173,9 +181,29 @@ py::dict Model::profile(int repeats) {
   return result;
 }
 
+/// Operations per second of one core, the best of a few measurements of `seconds` in all.
+double measure_peak(double seconds, bool double_precision) {
+  using Clock = std::chrono::steady_clock;
+  using frames::native::kernels;
+  const auto set = frames::native::available_instruction_sets().front();
+  const auto multiply_adds =
+      double_precision ? kernels<double>(set).multiply_adds : kernels<float>(set).multiply_adds;
+  py::gil_scoped_release release;
+  const auto begin = Clock::now();
+  double best = 0.0, spent = 0.0;
+  while (spent < seconds) {
+    const auto start = Clock::now();
+    const double operations = multiply_adds(100000);
+    best = std::max(best, operations / std::chrono::duration<double>(Clock::now() - start).count());
+    spent = std::chrono::duration<double>(Clock::now() - begin).count();
+  }
+  return best;
+}
+
 std::vector<std::string> instruction_sets() {
   std::vector<std::string> names;
-  for (const auto set : frames::native::available_instruction_sets()) names.push_back(frames::native::name(set));
+  for (const auto set : frames::native::available_instruction_sets())
+    names.push_back(frames::native::name(set));
   return names;
 }
 
@@ -183,7 +211,7 @@ std::vector<std::string> instruction_sets() {
 
 PYBIND11_MODULE(_native, module) {
   module.doc() = "The native engine; see frames.native.";
-  py::register_exception_translator([](std::exception_ptr pointer) {
+  py::register_local_exception_translator([](std::exception_ptr pointer) {
     try {
       if (pointer) std::rethrow_exception(pointer);
     } catch (const Error& error) {
@@ -192,6 +220,7 @@ PYBIND11_MODULE(_native, module) {
     }
   });
   module.def("instruction_sets", &instruction_sets);
+  module.def("measure_peak", &measure_peak, py::arg("seconds"), py::arg("double_precision"));
   py::class_<Model>(module, "Model")
       .def(py::init<const std::string&, int, const std::string&>(), py::arg("path"), py::arg("threads"),
            py::arg("instruction_set"), py::call_guard<py::gil_scoped_release>())
@@ -202,6 +231,7 @@ PYBIND11_MODULE(_native, module) {
       .def("profile", &Model::profile, py::arg("repeats"))
       .def("operations", &Model::operations, py::arg("atoms"), py::arg("edges"))
       .def_property_readonly("description", &Model::description)
+      .def_property_readonly("radial_intervals", &Model::radial_intervals)
       .def_property_readonly("radial_value_error", &Model::radial_value_error)
       .def_property_readonly("radial_slope_error", &Model::radial_slope_error);
 }

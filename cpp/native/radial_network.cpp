@@ -24,7 +24,8 @@ void add(Jet& to, double factor, const Jet& jet) {
 Jet envelope(double r, double cutoff) {
   if (r >= cutoff) return {};
   const double x = r / cutoff, x2 = x * x, u = 1.0 - x2 * x2, u2 = u * u;
-  return {u2 * u2, -16.0 * u2 * u * x2 * x / cutoff, (192.0 * u2 * x2 * x2 * x2 - 48.0 * u2 * u * x2) / (cutoff * cutoff)};
+  return {u2 * u2, -16.0 * u2 * u * x2 * x / cutoff,
+          (192.0 * u2 * x2 * x2 * x2 - 48.0 * u2 * u * x2) / (cutoff * cutoff)};
 }
 
 /// 2 sin(w r) / r

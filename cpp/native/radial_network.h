@@ -6,7 +6,8 @@
 
 namespace frames::native {
 
-/// The radial functions of the model as python/frames/nn/radial.py defines them, with two derivatives, in float64.
+/// The radial functions of the model as python/frames/nn/radial.py defines them, with two derivatives, in
+/// float64.
 class RadialNetwork {
  public:
   /// One interaction: basis to hidden (SiLU) to outputs.

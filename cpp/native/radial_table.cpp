@@ -11,7 +11,6 @@ namespace frames::native {
 
 namespace {
 
-constexpr int first_intervals = 16;
 constexpr int most_intervals = 4096;
 
 /// The polynomial on [0, 1] with these values and derivatives at both ends.
@@ -27,21 +26,24 @@ std::array<double, 6> hermite(const Jet& a, const Jet& b) {
           6.0 * rise - 3.0 * slope + 0.5 * bend};
 }
 
-Jet scaled(const Jet& jet, double h) { return {jet.value, jet.first * h, jet.second * h * h}; }
+/// Derivatives with respect to the place at which the distance is taken.
+Jet by_place(const Jet& jet, const RadialGrid& grid, double place) {
+  const double rest = grid.scale - place;
+  const double first = grid.half * grid.scale / (rest * rest), second = 2.0 * first / rest;
+  return {jet.value, jet.first * first, jet.second * first * first + jet.first * second};
+}
 
 RadialTable build(const RadialFunctions& evaluate, int functions, double cutoff, int intervals) {
   RadialTable table;
-  table.intervals = intervals;
+  table.grid = RadialGrid(intervals, cutoff);
   table.functions = functions;
-  table.knots_per_length = intervals / cutoff;
   table.coefficients.reserve(static_cast<std::size_t>(intervals) * functions * 6);
-  const double h = cutoff / intervals;
   std::vector<Jet> left(functions), right(functions);
   evaluate(0.0, left);
   for (int k = 0; k < intervals; ++k) {
-    evaluate(k + 1 == intervals ? cutoff : (k + 1) * h, right);
+    evaluate(k + 1 == intervals ? cutoff : table.grid.distance(k + 1), right);
     for (int f = 0; f < functions; ++f) {
-      const auto c = hermite(scaled(left[f], h), scaled(right[f], h));
+      const auto c = hermite(by_place(left[f], table.grid, k), by_place(right[f], table.grid, k + 1));
       table.coefficients.insert(table.coefficients.end(), c.begin(), c.end());
     }
     left.swap(right);
@@ -50,17 +52,18 @@ RadialTable build(const RadialFunctions& evaluate, int functions, double cutoff,
 }
 
 /// Compares the table with the functions at a few points of every interval.
-void measure(const RadialFunctions& evaluate, double cutoff, RadialTable& table) {
+void measure(const RadialFunctions& evaluate, RadialTable& table) {
   const int functions = table.functions;
-  const double h = cutoff / table.intervals;
   std::vector<Jet> exact(functions), error(functions), largest(functions);
-  for (int k = 0; k < table.intervals; ++k) {
+  for (int k = 0; k < table.grid.intervals; ++k) {
     for (const double t : {0.2, 0.35, 0.5, 0.65, 0.8}) {
-      evaluate((k + t) * h, exact);
+      evaluate(table.grid.distance(k + t), exact);
+      const double stretch = by_place({0.0, 1.0, 0.0}, table.grid, k + t).first;
       for (int f = 0; f < functions; ++f) {
         const double* const c = &table.coefficients[(static_cast<std::size_t>(k) * functions + f) * 6];
         const double value = c[0] + t * (c[1] + t * (c[2] + t * (c[3] + t * (c[4] + t * c[5]))));
-        const double slope = (c[1] + t * (2 * c[2] + t * (3 * c[3] + t * (4 * c[4] + t * 5 * c[5])))) / h;
+        const double slope =
+            (c[1] + t * (2 * c[2] + t * (3 * c[3] + t * (4 * c[4] + t * 5 * c[5])))) / stretch;
         error[f].value = std::max(error[f].value, std::abs(value - exact[f].value));
         error[f].first = std::max(error[f].first, std::abs(slope - exact[f].first));
         largest[f].value = std::max(largest[f].value, std::abs(exact[f].value));
@@ -82,13 +85,15 @@ void measure(const RadialFunctions& evaluate, double cutoff, RadialTable& table)
 }  // namespace
 
 RadialTable tabulate(const RadialFunctions& evaluate, int functions, double cutoff, double tolerance) {
-  for (int intervals = first_intervals; intervals <= most_intervals; intervals *= 2) {
+  // 16, 24, 32, 48, 64, ...
+  for (int intervals = 16; intervals <= most_intervals;
+       intervals += intervals & (intervals - 1) ? intervals / 3 : intervals / 2) {
     RadialTable table = build(evaluate, functions, cutoff, intervals);
-    measure(evaluate, cutoff, table);
+    measure(evaluate, table);
     if (table.value_error <= tolerance && table.slope_error <= tolerance) return table;
   }
-  throw Error("the radial functions of the model vary too fast to be tabulated to " + std::to_string(tolerance) +
-              " with " + std::to_string(most_intervals) +
+  throw Error("the radial functions of the model vary too fast to be tabulated to " +
+              std::to_string(tolerance) + " with " + std::to_string(most_intervals) +
               " intervals; the weights are damaged, or evaluate the model with backend torchscript");
 }
 

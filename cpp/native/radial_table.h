@@ -13,19 +13,33 @@ struct Jet {
 /// Fills one Jet per function at a distance in Å.
 using RadialFunctions = std::function<void(double distance, std::vector<Jet>& values)>;
 
-/// Functions of the distance as piecewise polynomials of fifth degree (quintic Hermite splines): they agree with the
-/// functions in value, first and second derivative at the knots, so a table is continuous to second order, and exactly
-/// zero at the cutoff with its first two derivatives where the functions are.
-struct RadialTable {
+/// Knots that are closer where radial functions vary faster, at short distances: equal steps in
+/// place(r) = scale r / (r + half), from 0 to the number of intervals at the cutoff.
+struct RadialGrid {
   int intervals = 0;
-  int functions = 0;
-  double knots_per_length = 0.0;     ///< 1/Å
-  double value_error = 0.0;          ///< measured between the knots, relative to the largest value of the function
-  double slope_error = 0.0;          ///< the same of the first derivative
-  std::vector<double> coefficients;  ///< [intervals][functions][6]: of powers 0 to 5 of the fraction of the interval
+  double half = 0.0;  ///< Å
+  double scale = 0.0;
+
+  RadialGrid() = default;
+  RadialGrid(int intervals, double cutoff)
+      : intervals(intervals), half(0.4 * cutoff), scale(intervals * (cutoff + half) / cutoff) {}
+  double distance(double place) const { return half * place / (scale - place); }
 };
 
-/// Doubles the number of intervals until both errors are at most `tolerance`. Throws Error if 4096 do not suffice.
+/// Functions of the distance as piecewise polynomials of fifth degree in the place (quintic Hermite splines):
+/// they agree with the functions in value, first and second derivative at the knots, so a table is continuous
+/// to second order, and exactly zero at the cutoff with its first two derivatives where the functions are.
+struct RadialTable {
+  RadialGrid grid;
+  int functions = 0;
+  double value_error = 0.0;  ///< measured between the knots, relative to the largest value of the function
+  double slope_error = 0.0;  ///< the same of the first derivative
+  std::vector<double>
+      coefficients;  ///< [intervals][functions][6]: of powers 0 to 5 of the place in the interval
+};
+
+/// Takes more and more intervals until both errors are at most `tolerance`. Throws Error if 4096 do not
+/// suffice.
 RadialTable tabulate(const RadialFunctions& evaluate, int functions, double cutoff, double tolerance);
 
 }  // namespace frames::native

@@ -17,7 +17,8 @@ struct Sizes {
   int radial_hidden = 0;
 };
 
-/// Weights of a model file by their names in the PyTorch module, in float64, each checked for shape and finiteness.
+/// Weights of a model file by their names in the PyTorch module, in float64, each checked for shape and
+/// finiteness.
 class WeightReader {
  public:
   /// Throws Error that names the file.

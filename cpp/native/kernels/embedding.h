@@ -1,4 +1,5 @@
-// The first aggregation: geometry of the edges, sums over neighbours, first features; and the way back to the edges.
+// The first aggregation: geometry of the edges, sums over neighbours, first features; and the way back to the
+// edges.
 #pragma once
 
 #include "native/kernels/gate.h"
@@ -40,12 +41,13 @@ FRAMES_INLINE V polynomial_value(const T* c, std::ptrdiff_t stride, T t) {
 /// Unit vectors, distances and places in the radial tables.
 template <class T>
 void geometry(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>&, int begin, int end) {
-  const double knots = p.knots_per_length, last = p.intervals - 1;
+  const double half = p.radial_half, scale = p.radial_scale, last = p.intervals - 1;
   for (std::int64_t e = a.offsets[begin]; e < a.offsets[end]; ++e) {
     const double x = a.vectors[3 * e], y = a.vectors[3 * e + 1], z = a.vectors[3 * e + 2];
     const double distance = __builtin_sqrt(x * x + y * y + z * z);
     const double inverse = 1.0 / distance;
-    const double place = distance * knots;
+    const double shrink = 1.0 / (distance + half);
+    const double place = scale * distance * shrink;
     const double interval = place < last ? static_cast<double>(static_cast<std::int32_t>(place)) : last;
     const double fraction = place - interval;
     a.directions[4 * e] = static_cast<T>(x * inverse);
@@ -54,11 +56,13 @@ void geometry(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>&, int
     a.directions[4 * e + 3] = static_cast<T>(inverse);
     a.fractions[e] = static_cast<T>(fraction < 1.0 ? fraction : 1.0);
     a.intervals[e] = static_cast<std::int32_t>(interval);
+    a.stretches[e] = scale * half * shrink * shrink;
     a.slopes[e] = 0.0;
   }
 }
 
-/// Where the sums over neighbours of a species and group of radial functions lie among the features of an atom.
+/// Where the sums over neighbours of a species and group of radial functions lie among the features of an
+/// atom.
 FRAMES_INLINE std::ptrdiff_t sums_offset(int channel) {
   return static_cast<std::ptrdiff_t>(channel / block) * (components * block) + channel % block;
 }
@@ -89,7 +93,8 @@ void embed_edges(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& s
       T d[components];
       direction_components(a.directions[4 * e], a.directions[4 * e + 1], a.directions[4 * e + 2], d);
       const T t = a.fractions[e];
-      const T* const c = p.embedding.radial + static_cast<std::ptrdiff_t>(a.intervals[e]) * 6 * p.radial_width;
+      const T* const c =
+          p.embedding.radial + static_cast<std::ptrdiff_t>(a.intervals[e]) * 6 * p.radial_width;
       const int first = a.species[a.neighbours[e]] * p.radial_width;
       for (int f = 0; f < p.radial_width; f += radial_group) {
         const V value = polynomial_value<V>(c + f, p.radial_width, t);
@@ -136,21 +141,22 @@ void embed_nodes_backward(const Parameters<T>& p, const Arrays<T>& a, const Scra
   const int atoms = end - begin, c = p.channels;
   const std::ptrdiff_t start = static_cast<std::ptrdiff_t>(begin) * c;
   T* const g = a.gradient + components * start;
-  gate_backward(p.embedding.gate, a.embedded + components * start, atoms, c, scratch, a.embedded_hidden + start,
-                a.embedded_factors + 3 * start, g);
+  gate_backward(p.embedding.gate, a.embedded + components * start, atoms, c, scratch,
+                a.embedded_hidden + start, a.embedded_factors + 3 * start, g);
   for (int i = 0; i < atoms; ++i) {
     const T* const scale = p.embedding.scale + static_cast<std::ptrdiff_t>(a.species[begin + i]) * 3 * c;
     T* const gi = g + static_cast<std::ptrdiff_t>(i) * components * c;
     for_channels<T>(1, c, [&](auto feature, auto invariant, auto) {
       const auto f = load_parts<V>(scale + invariant);
-      store_tensor(gi + feature, scaled(load_tensor<V>(gi + feature), f.scalar, f.antisymmetric, f.symmetric));
+      store_tensor(gi + feature,
+                   scaled(load_tensor<V>(gi + feature), f.scalar, f.antisymmetric, f.symmetric));
     });
   }
   mix(g, p.embedding.mix.backward, scratch.sums, atoms);
 }
 
-/// Through the direction: the gradient with respect to the unit vector is G_x, G_y, G_z contracted with the radial
-/// functions, where G holds the derivatives of the nine components of `direction_components`.
+/// Through the direction: the gradient with respect to the unit vector is G_x, G_y, G_z contracted with the
+/// radial functions, where G holds the derivatives of the nine components of `direction_components`.
 template <class T>
 void embed_edges_backward(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& scratch, int begin,
                           int end) {
@@ -164,7 +170,8 @@ void embed_edges_backward(const Parameters<T>& p, const Arrays<T>& a, const Scra
       T d[components];
       direction_components(x, y, z, d);
       const T t = a.fractions[e];
-      const T* const c = p.embedding.radial + static_cast<std::ptrdiff_t>(a.intervals[e]) * 6 * p.radial_width;
+      const T* const c =
+          p.embedding.radial + static_cast<std::ptrdiff_t>(a.intervals[e]) * 6 * p.radial_width;
       const int first = a.species[a.neighbours[e]] * p.radial_width;
       V radial{}, gx{}, gy{}, gz{};
       for (int f = 0; f < p.radial_width; f += radial_group) {
@@ -182,7 +189,7 @@ void embed_edges_backward(const Parameters<T>& p, const Arrays<T>& a, const Scra
       const double uz = sum_lanes<T, radial_group>(gz);
       const double along = x * ux + y * uy + z * uz, inverse = a.directions[4 * e + 3];
       const double slope =
-          a.slopes[e] + sum_lanes<T, radial_group>(radial) * p.knots_per_length - along * inverse;
+          (a.slopes[e] + sum_lanes<T, radial_group>(radial)) * a.stretches[e] - along * inverse;
       a.edge_gradients[3 * e] = p.energy_scale * (x * slope + ux * inverse);
       a.edge_gradients[3 * e + 1] = p.energy_scale * (y * slope + uy * inverse);
       a.edge_gradients[3 * e + 2] = p.energy_scale * (z * slope + uz * inverse);

@@ -7,7 +7,8 @@
 
 namespace frames::native::FRAMES_NATIVE_ISA {
 
-/// Calls f(offset of features, offset of invariants, offset of rows) for each vector of channels of each atom.
+/// Calls f(offset of features, offset of invariants, offset of rows) for each vector of channels of each
+/// atom.
 template <class T, class F>
 FRAMES_INLINE void for_channels(int atoms, int channels, const F& f) {
   const int blocks = atoms * (channels / block);
@@ -48,8 +49,8 @@ FRAMES_INLINE Tensor<V> invariants_backward(const Tensor<V>& x, const Parts<V>& 
 
 /// Factors for x (features of `atoms` atoms) from its invariants. Keeps the hidden layer for the way back.
 template <class T>
-inline void gate(const GateParameters<T>& gate, const T* x, int atoms, int channels, const Scratch<T>& scratch,
-                 T* hidden, T* factors) {
+inline void gate(const GateParameters<T>& gate, const T* x, int atoms, int channels,
+                 const Scratch<T>& scratch, T* hidden, T* factors) {
   using V = Vec<T>;
   T* const inv = scratch.invariants[0];
   for_channels<T>(atoms, channels, [&](auto feature, auto invariant, auto) {

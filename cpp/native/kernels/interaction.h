@@ -25,15 +25,16 @@ FRAMES_INLINE Parts<V> radial_values(const T* c, T t) {
           polynomial_value<V>(c + 12 * block, block, t)};
 }
 
-/// M_i = sum over neighbours j of R(r_ij) Y_j. One block of channels at a time, so that the part of the radial table
-/// that it needs stays in cache.
+/// M_i = sum over neighbours j of R(r_ij) Y_j. One block of channels at a time, so that the part of the
+/// radial table that it needs stays in cache.
 template <class T>
 void messages(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>&, int layer, int begin, int end) {
   using V = Vec<T>;
   constexpr int table_row = 18 * block;
   const std::ptrdiff_t atom_size = static_cast<std::ptrdiff_t>(components) * p.channels;
   for (int b = 0; b < p.channels / block; ++b) {
-    const T* const table = p.interactions[layer].radial + static_cast<std::ptrdiff_t>(b) * p.intervals * table_row;
+    const T* const table =
+        p.interactions[layer].radial + static_cast<std::ptrdiff_t>(b) * p.intervals * table_row;
     const T* const y = a.layers[layer].mixed + b * (components * block);
     T* const out = a.layers[layer].messages + b * (components * block);
     for (int lane = 0; lane < block; lane += lanes<T>) {
@@ -55,9 +56,10 @@ void messages(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>&, int
   }
 }
 
-/// The way back. Every edge is present in both directions with the same scalings R, so atom i takes what its message
-/// to j owes to it from j's gradient: dE/dY_i += R dE/dM_j, and the derivative with respect to that distance is
-/// R' (dE/dM_j . Y_i). Nothing is scattered, so threads need no locks, and the results do not depend on their number.
+/// The way back. Every edge is present in both directions with the same scalings R, so atom i takes what its
+/// message to j owes to it from j's gradient: dE/dY_i += R dE/dM_j, and the derivative with respect to that
+/// distance is R' (dE/dM_j . Y_i). Nothing is scattered, so threads need no locks, and the results do not
+/// depend on their number.
 template <class T>
 void messages_backward(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>&, int layer, int begin,
                        int end) {
@@ -65,7 +67,8 @@ void messages_backward(const Parameters<T>& p, const Arrays<T>& a, const Scratch
   constexpr int table_row = 18 * block;
   const std::ptrdiff_t atom_size = static_cast<std::ptrdiff_t>(components) * p.channels;
   for (int b = 0; b < p.channels / block; ++b) {
-    const T* const table = p.interactions[layer].radial + static_cast<std::ptrdiff_t>(b) * p.intervals * table_row;
+    const T* const table =
+        p.interactions[layer].radial + static_cast<std::ptrdiff_t>(b) * p.intervals * table_row;
     const T* const y = a.layers[layer].mixed + b * (components * block);
     const T* const dm = a.message_gradient[layer % 2] + b * (components * block);
     T* const out = a.mixed_gradient + b * (components * block);
@@ -83,7 +86,7 @@ void messages_backward(const Parameters<T>& p, const Arrays<T>& a, const Scratch
           const Parts<V> dot = part_products(g, yi);
           sum = sum + scaled(g, r0.value, r1.value, r2.value);
           const V slope = dot.scalar * r0.slope + dot.antisymmetric * r1.slope + dot.symmetric * r2.slope;
-          a.slopes[e] += sum_lanes<T, lanes<T>>(slope) * p.knots_per_length;
+          a.slopes[e] += sum_lanes<T, lanes<T>>(slope);
         }
         store_tensor(out + i * atom_size + lane, sum);
       }
@@ -99,7 +102,8 @@ FRAMES_INLINE Tensor<V> many_body(const Tensor<V>& y, const Tensor<V>& m) {
 
 /// D: P / (1 + |P|^2), its parts scaled by the gate, channels mixed. Next X: X + D + D^2.
 template <class T>
-void update(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& scratch, int layer, int begin, int end) {
+void update(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& scratch, int layer, int begin,
+            int end) {
   using V = Vec<T>;
   const int atoms = end - begin, c = p.channels;
   const std::ptrdiff_t start = static_cast<std::ptrdiff_t>(begin) * c, first = components * start;
@@ -108,7 +112,8 @@ void update(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& scratc
   T* const q = scratch.tensors[0];
   T* const factors = at.factors + 3 * start;
   for_channels<T>(atoms, c, [&](auto feature, auto, auto) {
-    const auto y = load_tensor<V>(at.mixed + first + feature), m = load_tensor<V>(at.messages + first + feature);
+    const auto y = load_tensor<V>(at.mixed + first + feature),
+               m = load_tensor<V>(at.messages + first + feature);
     store_tensor(q + feature, saturate<T>(many_body<T>(y, m)).value);
   });
   gate(parameters.gate, q, atoms, c, scratch, at.hidden + start, factors);
@@ -121,13 +126,14 @@ void update(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& scratc
     const auto d = load_tensor<V>(at.update + first + feature);
     const V half = V{} + T(0.5);
     const auto square = scaled(anticommutator<T>(d, d), half, half, half);
-    store_tensor(a.layers[layer + 1].input + first + feature, load_tensor<V>(at.input + first + feature) + d + square);
+    store_tensor(a.layers[layer + 1].input + first + feature,
+                 load_tensor<V>(at.input + first + feature) + d + square);
   });
 }
 
 template <class T>
-void update_backward(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& scratch, int layer, int begin,
-                     int end) {
+void update_backward(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& scratch, int layer,
+                     int begin, int end) {
   using V = Vec<T>;
   const int atoms = end - begin, c = p.channels;
   const std::ptrdiff_t start = static_cast<std::ptrdiff_t>(begin) * c, first = components * start;
@@ -136,9 +142,11 @@ void update_backward(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T
   T* const g = scratch.tensors[1];
   T* const q = scratch.tensors[0];
   for_channels<T>(atoms, c, [&](auto feature, auto, auto) {
-    const auto d = load_tensor<V>(at.update + first + feature), dx = load_tensor<V>(a.gradient + first + feature);
+    const auto d = load_tensor<V>(at.update + first + feature),
+               dx = load_tensor<V>(a.gradient + first + feature);
     store_tensor(g + feature, dx + anticommutator<T>(dx, transposed(d)));
-    const auto y = load_tensor<V>(at.mixed + first + feature), m = load_tensor<V>(at.messages + first + feature);
+    const auto y = load_tensor<V>(at.mixed + first + feature),
+               m = load_tensor<V>(at.messages + first + feature);
     store_tensor(q + feature, saturate<T>(many_body<T>(y, m)).value);
   });
   T* const dq = scratch.tensors[2];
@@ -146,7 +154,8 @@ void update_backward(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T
   gate_backward(parameters.gate, q, atoms, c, scratch, at.hidden + start, at.factors + 3 * start, dq);
   T* const dm = a.message_gradient[layer % 2] + first;
   for_channels<T>(atoms, c, [&](auto feature, auto, auto) {
-    const auto y = load_tensor<V>(at.mixed + first + feature), m = load_tensor<V>(at.messages + first + feature);
+    const auto y = load_tensor<V>(at.mixed + first + feature),
+               m = load_tensor<V>(at.messages + first + feature);
     const Tensor<V> product = many_body<T>(y, m);
     const V factor = T(1) / (T(1) + frames::native::FRAMES_NATIVE_ISA::product(product, product));
     const Tensor<V> dp = saturate_backward<T>(product, factor, load_tensor<V>(dq + feature));
@@ -155,7 +164,8 @@ void update_backward(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T
   });
 }
 
-/// On entry `gradient` holds dE/dX of the next layer, which passes through X + D + D^2 unchanged; on return that of X.
+/// On entry `gradient` holds dE/dX of the next layer, which passes through X + D + D^2 unchanged; on return
+/// that of X.
 template <class T>
 void mix_backward(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& scratch, int layer, int begin,
                   int end) {
@@ -166,8 +176,9 @@ void mix_backward(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& 
   for_channels<T>(end - begin, p.channels, [&](auto feature, auto, auto) {
     const auto x = load_tensor<V>(a.layers[layer].input + first + feature);
     const V factor = T(1) / (T(1) + product(x, x));
-    store_tensor(a.gradient + first + feature, load_tensor<V>(a.gradient + first + feature) +
-                                                   saturate_backward<T>(x, factor, load_tensor<V>(g + feature)));
+    store_tensor(a.gradient + first + feature,
+                 load_tensor<V>(a.gradient + first + feature) +
+                     saturate_backward<T>(x, factor, load_tensor<V>(g + feature)));
   });
 }
 
@@ -179,7 +190,8 @@ void readout(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& scrat
   const std::ptrdiff_t first = static_cast<std::ptrdiff_t>(begin) * components * c;
   const T* const x = a.layers[p.layers].input + first;
   for_channels<T>(atoms, c, [&](auto feature, auto invariant, auto) {
-    store_parts(scratch.invariants[0] + invariant, invariants(saturate<T>(load_tensor<V>(x + feature)).value));
+    store_parts(scratch.invariants[0] + invariant,
+                invariants(saturate<T>(load_tensor<V>(x + feature)).value));
   });
   dense(scratch.invariants[0], p.readout.hidden.forward, scratch.rows, atoms);
   for (int i = 0; i < atoms; ++i) {

@@ -17,12 +17,24 @@ struct Rows {
   std::ptrdiff_t step;
 };
 
+/// The numbers 0 to N - 1 as a type.
+template <int... N>
+struct Numbers {};
+template <int N, int... Rest>
+struct FirstNumbersOf : FirstNumbersOf<N - 1, N - 1, Rest...> {};
+template <int... Rest>
+struct FirstNumbersOf<0, Rest...> {
+  using type = Numbers<Rest...>;
+};
+template <int N>
+using FirstNumbers = typename FirstNumbersOf<N>::type;
+
 /// A tile of the product: P components of A atoms times NV vectors of columns, held in registers.
-/// `w` and `out` point to the first vector of columns; the next ones follow after `w_next` and `out_next` elements.
+/// `w` and `out` point to the first vector of columns; the next ones follow after `w_next` and `out_next`
+/// elements.
 template <class T, int P, int A, int NV>
-inline __attribute__((always_inline)) void multiply_tile(Rows<const T> in, const T* w, std::ptrdiff_t w_next,
-                                                         int inputs, const T* bias, T* out, std::ptrdiff_t out_atom,
-                                                         std::ptrdiff_t out_next) {
+void multiply_tile(Rows<const T> in, const T* w, std::ptrdiff_t w_next, int inputs, const T* bias, T* out,
+                   std::ptrdiff_t out_atom, std::ptrdiff_t out_next) {
   using V = Vec<T>;
   V sum[P * A][NV];
 #pragma GCC unroll 16
@@ -50,21 +62,32 @@ inline __attribute__((always_inline)) void multiply_tile(Rows<const T> in, const
   }
 }
 
-/// All atoms for NV vectors of columns: tiles of A atoms, then halves of that for what is left.
+/// All atoms for NV vectors of columns, in tiles of at most A atoms that differ by one at most: a tile of a
+/// few atoms takes nearly as long as a full one.
 template <class T, int P, int A, int NV>
-inline void multiply_columns(Rows<const T> in, const T* w, std::ptrdiff_t w_next, int inputs, const T* bias, T* out,
-                             std::ptrdiff_t out_atom, std::ptrdiff_t out_next, int atoms) {
-  for (; atoms >= A; atoms -= A) {
-    multiply_tile<T, P, A, NV>(in, w, w_next, inputs, bias, out, out_atom, out_next);
-    in.data += A * in.atom;
-    out += A * out_atom;
-  }
-  if constexpr (A > 1) {
-    if (atoms > 0) {
-      multiply_columns<T, P, A / 2, NV>(in, w, w_next, inputs, bias, out, out_atom, out_next, atoms);
+struct ColumnTiles {
+  using Tile = void (*)(Rows<const T>, const T*, std::ptrdiff_t, int, const T*, T*, std::ptrdiff_t,
+                        std::ptrdiff_t);
+
+  template <int... Sizes>
+  struct Table {
+    static constexpr Tile tiles[] = {multiply_tile<T, P, Sizes, NV>...};
+  };
+  template <int... Sizes>
+  static Table<(Sizes + 1)...> make(Numbers<Sizes...>);
+  using All = decltype(make(FirstNumbers<A>{}));
+
+  static void multiply(Rows<const T> in, const T* w, std::ptrdiff_t w_next, int inputs, const T* bias, T* out,
+                       std::ptrdiff_t out_atom, std::ptrdiff_t out_next, int atoms) {
+    for (int tiles = (atoms + A - 1) / A; tiles > 0; --tiles) {
+      const int size = (atoms + tiles - 1) / tiles;
+      All::tiles[size - 1](in, w, w_next, inputs, bias, out, out_atom, out_next);
+      in.data += size * in.atom;
+      out += size * out_atom;
+      atoms -= size;
     }
   }
-}
+};
 
 /// Rows of P components for each of `atoms` atoms, times a matrix; out does not overlap in.
 template <class T, int P>
@@ -80,17 +103,20 @@ inline void multiply(Rows<const T> in, const Matrix<T>& matrix, Rows<T> out, int
     const int lane = column % block;
     const T* const w = matrix.data + static_cast<std::ptrdiff_t>(column - lane) * matrix.inputs + lane;
     T* const to = out.data + column / block * out.step + lane;
-    multiply_columns<T, P, tile, 2>(in, w, w_next, matrix.inputs, matrix.bias ? matrix.bias + column : nullptr, to,
-                                    out.atom, out_next, atoms);
+    ColumnTiles<T, P, tile, 2>::multiply(in, w, w_next, matrix.inputs,
+                                         matrix.bias ? matrix.bias + column : nullptr, to, out.atom, out_next,
+                                         atoms);
   }
   if (column < matrix.outputs) {
     const T* const w = matrix.data + static_cast<std::ptrdiff_t>(column) * matrix.inputs;
-    multiply_columns<T, P, tile, 1>(in, w, w_next, matrix.inputs, matrix.bias ? matrix.bias + column : nullptr,
-                                    out.data + column / block * out.step, out.atom, out_next, atoms);
+    ColumnTiles<T, P, tile, 1>::multiply(in, w, w_next, matrix.inputs,
+                                         matrix.bias ? matrix.bias + column : nullptr,
+                                         out.data + column / block * out.step, out.atom, out_next, atoms);
   }
 }
 
-/// Features [atoms][inputs / 16][9][16] to features [atoms][outputs / 16][9][16], each part by its own matrix.
+/// Features [atoms][inputs / 16][9][16] to features [atoms][outputs / 16][9][16], each part by its own
+/// matrix.
 template <class T>
 inline void mix(const T* in, const PartMatrices<T>& matrices, T* out, int atoms) {
   const Matrix<T>& first = matrices.part[0];

@@ -1,6 +1,7 @@
-// Vectors of the instruction set that this translation unit is compiled for (GCC's vector extension, which Clang has
-// too). Everything here lives in a namespace of that instruction set and calls no inline function of the standard
-// library, so that the linker cannot put code for one processor in the place of code for another.
+// Vectors of the instruction set that this translation unit is compiled for (GCC's vector extension, which
+// Clang has too). Everything here lives in a namespace of that instruction set and calls no inline function
+// of the standard library, so that the linker cannot put code for one processor in the place of code for
+// another.
 #pragma once
 
 #include <cstdint>
@@ -63,7 +64,8 @@ struct ExpConstants;
 template <>
 struct ExpConstants<float> {
   static constexpr float low = -87.0f, high = 88.0f;
-  static constexpr float round = 12582912.0f;  // 1.5 x 2^23: adding it leaves the nearest integer in the low bits
+  static constexpr float round =
+      12582912.0f;  // 1.5 x 2^23: adding it leaves the nearest integer in the low bits
   static constexpr float ln2_high = 0.693145751953125f, ln2_low = 1.42860682030941723e-6f;
   static constexpr int bias = 127, mantissa = 23, degree = 7;
 };
@@ -83,9 +85,20 @@ inline __attribute__((always_inline)) typename VectorOf<T, Lanes>::type exponent
   using V = typename VectorOf<T, Lanes>::type;
   using I = typename VectorOf<T, Lanes>::integer;
   using K = ExpConstants<T>;
-  constexpr double inverse_factorial[14] = {1.0,          1.0,           1.0 / 2,        1.0 / 6,        1.0 / 24,
-                                            1.0 / 120,    1.0 / 720,     1.0 / 5040,     1.0 / 40320,    1.0 / 362880,
-                                            1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800.0};
+  constexpr double inverse_factorial[14] = {1.0,
+                                            1.0,
+                                            1.0 / 2,
+                                            1.0 / 6,
+                                            1.0 / 24,
+                                            1.0 / 120,
+                                            1.0 / 720,
+                                            1.0 / 5040,
+                                            1.0 / 40320,
+                                            1.0 / 362880,
+                                            1.0 / 3628800,
+                                            1.0 / 39916800,
+                                            1.0 / 479001600,
+                                            1.0 / 6227020800.0};
   x = x < K::low ? x - x + K::low : x;
   x = x > K::high ? x - x + K::high : x;
   const V shifted = x * static_cast<T>(1.44269504088896340736) + K::round;

@@ -116,12 +116,12 @@ FRAMES_INLINE Tensor<V> anticommutator(const Tensor<V>& a, const Tensor<V>& b) {
   const V xx = T(0.5) * (u[0] * v[0]) + s.xx * t.xx + xy_xy + xz_xz;
   const V yy = T(0.5) * (u[1] * v[1]) + s.yy * t.yy + xy_xy + yz_yz;
   const V zz = T(0.5) * (u[2] * v[2]) + s.zz * t.zz + xz_xz + yz_yz;
-  const V xy = T(0.5) * (u[0] * v[1] + u[1] * v[0]) + s.xy * (t.xx + t.yy) + t.xy * (s.xx + s.yy) + s.xz * t.yz +
-               s.yz * t.xz;
-  const V yz = T(0.5) * (u[1] * v[2] + u[2] * v[1]) + s.yz * (t.yy + t.zz) + t.yz * (s.yy + s.zz) + s.xy * t.xz +
-               s.xz * t.xy;
-  const V xz = T(0.5) * (u[0] * v[2] + u[2] * v[0]) + s.xz * (t.xx + t.zz) + t.xz * (s.xx + s.zz) + s.xy * t.yz +
-               s.yz * t.xy;
+  const V xy = T(0.5) * (u[0] * v[1] + u[1] * v[0]) + s.xy * (t.xx + t.yy) + t.xy * (s.xx + s.yy) +
+               s.xz * t.yz + s.yz * t.xz;
+  const V yz = T(0.5) * (u[1] * v[2] + u[2] * v[1]) + s.yz * (t.yy + t.zz) + t.yz * (s.yy + s.zz) +
+               s.xy * t.xz + s.xz * t.xy;
+  const V xz = T(0.5) * (u[0] * v[2] + u[2] * v[0]) + s.xz * (t.xx + t.zz) + t.xz * (s.xx + s.zz) +
+               s.xy * t.yz + s.yz * t.xy;
   r.c[4] = p * b.c[4] + q * a.c[4] + root2 * xy;
   r.c[5] = p * b.c[5] + q * a.c[5] + root2 * yz;
   r.c[6] = p * b.c[6] + q * a.c[6] + root2 * xz;
