@@ -1,9 +1,9 @@
 #include "core/archive.h"
 
 #include <algorithm>
-#include <array>
 #include <fstream>
 
+#include "core/crc32.h"
 #include "core/error.h"
 
 namespace frames {
@@ -34,21 +34,6 @@ std::uint32_t u32(const std::uint8_t* p) {
 }
 std::uint64_t u64(const std::uint8_t* p) {
   return u32(p) | static_cast<std::uint64_t>(u32(p + 4)) << 32;
-}
-
-std::uint32_t crc32(const std::vector<std::uint8_t>& data) {
-  static const std::array<std::uint32_t, 256> table = [] {
-    std::array<std::uint32_t, 256> t{};
-    for (std::uint32_t n = 0; n < 256; ++n) {
-      std::uint32_t c = n;
-      for (int k = 0; k < 8; ++k) c = (c & 1) ? 0xEDB88320u ^ (c >> 1) : c >> 1;
-      t[n] = c;
-    }
-    return t;
-  }();
-  std::uint32_t crc = 0xFFFFFFFF;
-  for (const std::uint8_t byte : data) crc = table[(crc ^ byte) & 0xFF] ^ (crc >> 8);
-  return ~crc;
 }
 
 std::unique_ptr<std::istream> open_file(const std::string& path) {
@@ -191,7 +176,7 @@ std::vector<std::uint8_t> Archive::read_extra(std::string_view name, std::uint64
   if (u32(header.data()) != entry_signature) fail(std::string(name) + " is damaged");
   const std::uint64_t skipped = entry_header_size + u16(header.data() + 26) + u16(header.data() + 28);
   std::vector<std::uint8_t> data = bytes(entry->header_offset + skipped, entry->size);
-  if (crc32(data) != entry->crc) fail(std::string(name) + " does not match its checksum");
+  if (crc32(data.data(), data.size()) != entry->crc) fail(std::string(name) + " does not match its checksum");
   return data;
 }
 

@@ -39,9 +39,8 @@ fs::path find_backend() {
     std::error_code ignored;
     if (fs::exists(file, ignored)) return file;
   }
-  throw Error(
-      "the torchscript backend is not installed (no libframes_torchscript.so beside " + own.string() +
-      "): install PyTorch, then build frames-md again in this environment");
+  throw Error("the torchscript backend is not installed (no libframes_torchscript.so beside " + own.string() +
+              "): install PyTorch, then build frames-md again in this environment");
 }
 
 /// PyTorch's folder of libraries: of the one that this process runs already, of the Python environment that

@@ -25,6 +25,8 @@ using namespace LAMMPS_NS;
 
 namespace {
 
+constexpr int owner_width = 2;           // rank and index
+constexpr int most_results = 18;         // force and virials of a ghost: 3 + 6 + 9
 constexpr double mass_deviation = 0.02;  // relative; isotopes of heavy elements stay below it
 const char* const coeff_syntax = "expected: pair_coeff * * FILE and one chemical symbol per atom type";
 
@@ -37,8 +39,6 @@ PairFrames::PairFrames(LAMMPS* lmp) : Pair(lmp) {
   manybody_flag = 1;
   no_virial_fdotr_compute = 1;
   centroidstressflag = CENTROID_AVAIL;
-  comm_forward = 2;
-  comm_reverse_off = 18;
 }
 
 PairFrames::~PairFrames() {
@@ -139,6 +139,10 @@ void PairFrames::map_types(int count, char** names) {
   builder_ =
       std::make_unique<frames::GraphBuilder>(model.cutoff, exchange ? 1 : model.receptive_layers, exchange);
   builder_->set_species(species);
+  ghosts_ = std::make_unique<frames::GhostFeatures>(
+      *builder_, [this](int doubles) { comm->forward_comm(this, doubles); },
+      [this](int doubles) { comm->reverse_comm(this, doubles); });
+  owners_.clear();
 }
 
 void PairFrames::init_style() {
@@ -155,6 +159,7 @@ void PairFrames::init_style() {
   if (neighbor->exclude && comm->me == 0) {
     error->warning(FLERR, "pair_style frames: neigh_modify exclude has no effect on this style");
   }
+  size_buffers();
   widen_ghost_shell();
   warn_about_masses();
   reported_ = false;
@@ -166,6 +171,19 @@ void PairFrames::init_list(int, NeighList* pointer) {
 
 double PairFrames::init_one(int, int) {
   return backend_->metadata().cutoff;
+}
+
+void PairFrames::size_buffers() {
+  const bool single = backend_->metadata().dtype == frames::Metadata::Dtype::float32;
+  const int row =
+      frames::GhostFeatures::doubles(backend_->exchange_width(), single ? sizeof(float) : sizeof(double));
+  comm_forward = std::max(owner_width, row);
+  comm_reverse = row;
+  comm_reverse_off = std::max(most_results, row);
+  // LAMMPS asks the outermost pair style, and pair_style hybrid copied these before the model was known.
+  force->pair->comm_forward = std::max(force->pair->comm_forward, comm_forward);
+  force->pair->comm_reverse = std::max(force->pair->comm_reverse, comm_reverse);
+  force->pair->comm_reverse_off = std::max(force->pair->comm_reverse_off, comm_reverse_off);
 }
 
 void PairFrames::widen_ghost_shell() {

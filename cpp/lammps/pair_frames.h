@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/load.h"
+#include "lammps/ghost_features.h"
 #include "lammps/graph_builder.h"
 #include "pair.h"
 
@@ -44,11 +45,13 @@ class PairFrames : public Pair {
   void load(const std::string& path);
   void map_types(int count, char** names);
   void widen_ghost_shell();
+  void size_buffers();
   void warn_about_masses();
   void report_ghost_work();
 
   frames::AtomsView atoms_view() const;
   void rebuild_pairs();
+  void evaluate();
   void check_finite();
   void add_results();
   void add_atom_virials();
@@ -58,6 +61,7 @@ class PairFrames : public Pair {
   frames::LoadOptions options_;
   std::unique_ptr<frames::Backend> backend_;
   std::unique_ptr<frames::GraphBuilder> builder_;
+  std::unique_ptr<frames::GhostFeatures> ghosts_;
   frames::Output output_;
   double energy_factor_ = 1.0;        // units of the deck per eV
   double ghost_cutoff_before_ = 0.0;  // comm_modify cutoff as the user left it

@@ -46,16 +46,27 @@ void PairFrames::stop(const std::string& what) {
 
 void PairFrames::compute(int eflag, int vflag) {
   ev_init(eflag, vflag);
-  if (neighbor->ago == 0 || owners_.size() != at(atom->nlocal + atom->nghost)) rebuild_pairs();
-  try {
-    builder_->update(atoms_view());
-    backend_->evaluate(builder_->graph(), nullptr, output_);
-  } catch (const std::exception& failure) {
-    stop(failure.what());
+  if (neighbor->ago == 0) rebuild_pairs();
+  if (owners_.size() != at(atom->nlocal + atom->nghost)) {
+    stop("atoms or model changed without new neighbour lists; use `run` without `pre no`");
   }
+  evaluate();
   if (!reported_) report_ghost_work();
   check_finite();
   add_results();
+}
+
+void PairFrames::evaluate() {
+  // On one rank every ghost is an image of an owned atom, and there is nobody to exchange with.
+  const bool exchange = backend_->exchanges_ghosts() && comm->nprocs > 1;
+  try {
+    builder_->update(atoms_view());
+    if (exchange) ghosts_->begin(atom->nlocal, atom->nghost);
+    backend_->evaluate(builder_->graph(), exchange ? ghosts_.get() : nullptr, output_);
+  } catch (const std::exception& failure) {
+    stop(failure.what());
+  }
+  if (exchange) ghosts_->end();
 }
 
 void PairFrames::rebuild_pairs() {
@@ -180,6 +191,7 @@ void PairFrames::add_atom_virials() {
 }
 
 int PairFrames::pack_forward_comm(int n, int* list, double* buffer, int, int*) {
+  if (ghosts_->active()) return ghosts_->pack_forward(n, list, buffer);
   for (int k = 0; k < n; ++k) {
     buffer[2 * k] = owners_[at(list[k])].rank;
     buffer[2 * k + 1] = owners_[at(list[k])].index;
@@ -188,6 +200,7 @@ int PairFrames::pack_forward_comm(int n, int* list, double* buffer, int, int*) {
 }
 
 void PairFrames::unpack_forward_comm(int n, int first, double* buffer) {
+  if (ghosts_->active()) return ghosts_->unpack_forward(n, first, buffer);
   for (int k = 0; k < n; ++k) {
     owners_[at(first + k)] = {static_cast<std::int32_t>(buffer[2 * k]),
                               static_cast<std::int32_t>(buffer[2 * k + 1])};
@@ -195,12 +208,14 @@ void PairFrames::unpack_forward_comm(int n, int first, double* buffer) {
 }
 
 int PairFrames::pack_reverse_comm(int n, int first, double* buffer) {
+  if (ghosts_->active()) return ghosts_->pack_reverse(n, first, buffer);
   const double* rows = ghost_results_.data() + at(results_width_) * at(first - atom->nlocal);
   std::copy_n(rows, at(n) * at(results_width_), buffer);
   return n * results_width_;
 }
 
 void PairFrames::unpack_reverse_comm(int n, int* list, double* buffer) {
+  if (ghosts_->active()) return ghosts_->unpack_reverse(n, list, buffer);
   const int nlocal = atom->nlocal;
   for (int k = 0; k < n; ++k) {
     const double* row = buffer + at(k) * at(results_width_);
