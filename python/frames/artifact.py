@@ -37,7 +37,7 @@ class Metadata(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    format: Literal["frames-model"] = FORMAT
+    format: Literal["frames-model"] = "frames-model"
     format_version: int = FORMAT_VERSION
     backbone: str
     backbone_settings: dict[str, Any]
@@ -113,16 +113,16 @@ def read_metadata(path: str | Path) -> Metadata:
     return _parse_metadata(path, _read_entries(path, (METADATA,))[METADATA])
 
 
-def _read_entries(
-    path: Path, names: tuple[str, ...] = (METADATA, WEIGHTS, TEST_FRAME)
-) -> dict[str, bytes]:
+def _read_entries(path: Path, names: tuple[str, ...] = (METADATA, WEIGHTS, TEST_FRAME)) -> dict[str, bytes]:
     if not path.is_file():
         raise FramesError(f"{path}: no such model file; `frames export CHECKPOINT -o {path}` writes one")
     foreign = "expected a model file written by `frames export`"
     entries: dict[str, bytes] = {}
     try:
         with zipfile.ZipFile(path) as archive:
-            found = {name: info for info in archive.infolist() for name in names if info.filename.endswith(f"/extra/{name}")}
+            found = {
+                name: info for info in archive.infolist() for name in names if info.filename.endswith(f"/extra/{name}")
+            }
             for name in names:
                 if name not in found:
                     raise FramesError(f"{path}: the archive holds no {name}; {foreign}")

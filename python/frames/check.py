@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -82,15 +83,15 @@ class _Check:
 
     def replay(self) -> Finding:
         found = self._evaluate(self.frame.positions)
-        return self._exact("replay of the test frame", found.forces - self.frame.forces, found.energy - self.frame.energy)
+        return self._exact(
+            "replay of the test frame", found.forces - self.frame.forces, found.energy - self.frame.energy
+        )
 
     def rotation(self) -> Finding:
         turn = np.linalg.qr(self.random.standard_normal((3, 3)))[0]
         turn *= np.sign(np.linalg.det(turn))
         found = self.model.evaluate(self.numbers, self.positions @ turn.T, self.cell @ turn.T, self.pbc)
-        return self._exact(
-            "rotation", found.forces - self.result.forces @ turn.T, found.energy - self.result.energy
-        )
+        return self._exact("rotation", found.forces - self.result.forces @ turn.T, found.energy - self.result.energy)
 
     def translation(self) -> Finding:
         moved = self._evaluate(self.positions + self.random.uniform(-9, 9, 3))
@@ -102,7 +103,7 @@ class _Check:
         return self._exact("permutation", found.forces - self.result.forces[order], found.energy - self.result.energy)
 
     def two_copies(self) -> Finding:
-        """Two copies of the open system out of each other's sight have twice the energy; periodic ones a doubled cell."""
+        """Twice the energy for two copies out of each other's sight, or for a doubled cell."""
         if self.pbc.any():
             axis = int(np.argmax(self.pbc))
             shift, cell = self.cell[axis], self.cell.copy()
@@ -123,27 +124,20 @@ class _Check:
         for component in components:
             direction = np.zeros(3 * n)
             direction[component] = 1.0
-            slope = self._slope(lambda h, d=direction.reshape(n, 3): self._evaluate(self.positions + h * d).energy)
+            slope = self._slope(partial(self._energy_along, direction.reshape(n, 3)))
             worst = max(worst, abs(slope + self.result.forces.reshape(-1)[component]))
         return Finding("forces against finite differences", worst, self.tolerance.numeric * self.size, "eV/Å")
 
     def virial(self) -> Finding:
         """W = −dE/dε for the nine components of a strain of positions and cell."""
         worst = 0.0
+        # a strain moves an atom by its distance from the origin
+        step = self.tolerance.step / max(1.0, float(np.abs(self.positions).max(initial=0)))
         for a in range(3):
             for b in range(3):
                 strain = np.zeros((3, 3))
                 strain[a, b] = 1.0
-
-                def energy(h: float, strain: Array = strain) -> float:
-                    deform = np.eye(3) + h * strain
-                    return self.model.evaluate(
-                        self.numbers, self.positions @ deform, self.cell @ deform, self.pbc
-                    ).energy
-
-                # a strain moves an atom by its distance from the origin
-                reach = max(1.0, float(np.abs(self.positions).max(initial=0)))
-                slope = self._slope(energy, self.tolerance.step / reach)
+                slope = self._slope(partial(self._energy_strained, strain), step)
                 worst = max(worst, abs(slope + self.result.virial[a, b]))
         extent = max(1.0, float(np.abs(self.positions).max(initial=0)))
         scale = max(1.0, float(np.abs(self.result.virial).max()), self.size * extent)
@@ -163,6 +157,13 @@ class _Check:
                 worst = max(worst, abs(energies[0] - energies[1]))
         # an envelope of second order or better leaves less than (1e-3)² of an interaction of order 1 eV
         return Finding("energy at the cutoff", worst, 1e-5 * self.size, "eV")
+
+    def _energy_along(self, direction: Array, h: float) -> float:
+        return self._evaluate(self.positions + h * direction).energy
+
+    def _energy_strained(self, strain: Array, h: float) -> float:
+        deform = np.eye(3) + h * strain
+        return self.model.evaluate(self.numbers, self.positions @ deform, self.cell @ deform, self.pbc).energy
 
     def _evaluate(self, positions: Array) -> Result:
         return self.model.evaluate(self.numbers, positions, self.cell, self.pbc)

@@ -153,4 +153,3 @@ def _known(loc: tuple[int | str, ...]) -> str:
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             section = annotation
     return "known here are " + ", ".join(section.model_fields)
-

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import subprocess
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -104,30 +106,38 @@ def export(
 def write_archive(
     scripted: torch.jit.ScriptModule, path: str | Path, metadata: Metadata, weights: bytes, frame: TestFrame
 ) -> None:
-    """Writes the TorchScript archive with its extra files, atomically."""
+    """Writes the TorchScript archive with its extra files, atomically.
+
+    The debug records of TorchScript are left out: they hold the paths of source files on the machine that exports.
+    """
     extra: dict[str, str | bytes] = {
         METADATA: json.dumps(metadata.model_dump(), indent=1),
         WEIGHTS: weights,
         TEST_FRAME: save_tensors(test_frame_tensors(frame)),
     }
-    write_atomically(path, lambda temporary: torch.jit.save(scripted, str(temporary), _extra_files=extra))
+
+    def write(temporary: Path) -> None:
+        buffer = io.BytesIO()
+        torch.jit.save(scripted, buffer, _extra_files=extra)
+        with zipfile.ZipFile(buffer) as whole, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as kept:
+            for info in whole.infolist():
+                if not info.filename.endswith(".debug_pkl"):
+                    kept.writestr(zipfile.ZipInfo(info.filename), whole.read(info))
+
+    write_atomically(path, write)
 
 
 def replay(potential: Potential, frame: Structure, dtype: torch.dtype) -> TestFrame:
     """Energy, forces and virial of one structure as the potential itself gives them."""
     periodic = bool(np.any(frame.pbc))
-    edge_index, shifts = neighbour_list(
-        frame.positions, frame.cell if periodic else None, frame.pbc, potential.cutoff
-    )
+    edge_index, shifts = neighbour_list(frame.positions, frame.cell if periodic else None, frame.pbc, potential.cutoff)
     vectors = frame.positions[edge_index[1]] + shifts - frame.positions[edge_index[0]]
     n = len(frame.atomic_numbers)
     numbers = torch.as_tensor(np.asarray(frame.atomic_numbers, np.int64))
     edges = torch.as_tensor(np.asarray(edge_index, np.int64))
     with default_dtype(dtype):
         edge_vectors = torch.as_tensor(vectors).to(dtype)
-        result = evaluate(
-            potential, numbers, edges, edge_vectors, torch.zeros(n, dtype=torch.int64), 1, virial=True
-        )
+        result = evaluate(potential, numbers, edges, edge_vectors, torch.zeros(n, dtype=torch.int64), 1, virial=True)
         atom_energies = potential(numbers, edges, edge_vectors)
     assert result.virials is not None
     return TestFrame(

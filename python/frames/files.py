@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,9 @@ def write_atomically(path: str | Path, write: Callable[[Path], object]) -> None:
         temporary.replace(path)
     except (OSError, RuntimeError) as error:
         # torch reports a full disk as a RuntimeError of its archive writer
-        raise FramesError(f"{path}: cannot be written ({error}); the file that was there before is unchanged") from error
+        raise FramesError(
+            f"{path}: cannot be written ({error}); the file that was there before is unchanged"
+        ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # nothing to remove where the folder is no folder
+            temporary.unlink(missing_ok=True)

@@ -149,14 +149,20 @@ def element_names(atomic_numbers: Sequence[int]) -> str:
 
 
 def open_model(path: str | Path, *, device: str = "cpu", backend: BackendName = "auto") -> Evaluator:
-    """Loads a model file with the backend asked for; "auto" takes the quickest that can evaluate the model.
+    """Loads a model file with the backend asked for; "auto" takes native on the CPU if it can evaluate the model.
 
     Raises FramesError if the file is no good model file or the backend is not available for it.
     """
     if backend not in BACKENDS:
         raise FramesError(f"backend {backend!r} is unknown; expected one of {', '.join(BACKENDS)}")
-    if backend == "native":
-        raise FramesError(f"{path}: this installation has no native engine; use backend 'torchscript' or 'auto'")
+    if backend == "torchscript":
+        return TorchScriptModel(path, device)
+    from frames import native  # which builds on this module
+
+    if backend == "native" and device != "cpu":
+        raise FramesError(f"the native backend runs on the CPU, not on {device!r}; use backend 'torchscript'")
+    if backend == "native" or (device == "cpu" and native.is_available() and not native.refusal(read_model(path))):
+        return native.NativeModel(path)
     return TorchScriptModel(path, device)
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from frames import __version__
+from frames.cli.bench import bench
 from frames.cli.data import app as data_app
 from frames.errors import FramesError
 
@@ -21,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app, name="data")
+app.command()(bench)
 console = Console()
 
 
@@ -74,7 +76,9 @@ def export(
     dtype: Annotated[str, typer.Option(help="Arithmetic of the model: float32 or float64.")] = "float32",
     torchforce: Annotated[
         Path | None,
-        typer.Option(help="PDB or mmCIF file: write a file that a plain OpenMM TorchForce script loads, for this system."),
+        typer.Option(
+            help="PDB or mmCIF file: write a file that a plain OpenMM TorchForce script loads, for this system."
+        ),
     ] = None,
 ) -> None:
     """Write the model file that LAMMPS, OpenMM and ASE load."""

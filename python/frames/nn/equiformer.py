@@ -13,6 +13,7 @@ documented differences:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from e3nn import o3
@@ -62,7 +63,9 @@ class EquiformerSettings:
 class GraphAttention(nn.Module):
     """Multi-head attention over the edges of each centre, with messages from depth-wise tensor products."""
 
-    def __init__(self, irreps_in: o3.Irreps, irreps_out: o3.Irreps, sh: o3.Irreps, settings: EquiformerSettings) -> None:
+    def __init__(
+        self, irreps_in: o3.Irreps, irreps_out: o3.Irreps, sh: o3.Irreps, settings: EquiformerSettings
+    ) -> None:
         super().__init__()
         heads = settings.heads
         head_irreps = o3.Irreps(settings.head_irreps)
@@ -109,7 +112,9 @@ class GraphAttention(nn.Module):
 class Block(nn.Module):
     """Pre-norm attention and feed-forward, each with a residual connection; a linear shortcut if the width changes."""
 
-    def __init__(self, irreps_in: o3.Irreps, irreps_out: o3.Irreps, sh: o3.Irreps, settings: EquiformerSettings) -> None:
+    def __init__(
+        self, irreps_in: o3.Irreps, irreps_out: o3.Irreps, sh: o3.Irreps, settings: EquiformerSettings
+    ) -> None:
         super().__init__()
         self.norm_attention = EquivariantLayerNorm(irreps_in)
         self.attention = GraphAttention(irreps_in, irreps_in, sh, settings)
@@ -156,7 +161,7 @@ class EquiformerBackbone(nn.Module):
         )
         self.degree_project = o3.Linear(self.degree_product.irreps_out, irreps, biases=False)
         widths = [irreps] * settings.layers + [features]
-        self.blocks = nn.ModuleList([Block(a, b, sh, settings) for a, b in zip(widths[:-1], widths[1:], strict=True)])
+        self.blocks = nn.ModuleList([Block(a, b, sh, settings) for a, b in pairwise(widths)])
         self.norm = EquivariantLayerNorm(features)
         self.readout = nn.Sequential(
             nn.Linear(settings.feature_scalars, settings.feature_scalars),
@@ -169,7 +174,7 @@ class EquiformerBackbone(nn.Module):
 
         Vectors are even under inversion: Equiformer is equivariant to rotations only.
         """
-        distance = edge_vectors.norm(dim=1)
+        distance = edge_vectors.pow(2).sum(1).sqrt()
         fade = envelope(distance, self.cutoff) if self.smooth else torch.ones_like(distance)
         basis = self.basis(distance)
         # e3nn orders the components of a vector (y, z, x)

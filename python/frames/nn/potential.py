@@ -46,10 +46,16 @@ class Potential(nn.Module):
         Constants, such as e3nn's coupling coefficients, stay those of this potential's own precision: rounded ones
         would break the rotational symmetry of a float64 model in the eighth digit.
         """
-        own = {**dict(self.named_parameters()), "energy_reference": self.energy_reference, "energy_scale": self.energy_scale}
+        own = {
+            **dict(self.named_parameters()),
+            "energy_reference": self.energy_reference,
+            "energy_scale": self.energy_scale,
+        }
         missing = sorted(set(own) - set(state))
         if missing or any(own[name].shape != state[name].shape for name in own):
-            raise FramesError(f"the parameters do not belong to this backbone (missing or of other shape: {missing[:3]})")
+            raise FramesError(
+                f"the parameters do not belong to this backbone (missing or of other shape: {missing[:3]})"
+            )
         for name, tensor in own.items():
             tensor.copy_(state[name])
 

@@ -65,7 +65,9 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     """
     path = Path(path)
     if not path.is_file():
-        raise FramesError(f"{path}: no such checkpoint; `frames train` writes best.pt and last.pt into its output folder")
+        raise FramesError(
+            f"{path}: no such checkpoint; `frames train` writes best.pt and last.pt into its output folder"
+        )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError) as error:

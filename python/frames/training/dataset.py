@@ -12,6 +12,7 @@ import numpy as np
 from frames.config import Config, DataSection
 from frames.data.duplicates import find_duplicates
 from frames.data.readers import read
+from frames.data.selftest import require_sound
 from frames.data.splits import split_by_time
 from frames.data.timeline import pairs
 from frames.data.trajectory import Trajectory, require_labels
@@ -50,7 +51,7 @@ def load_training_data(config: Config) -> TrainingData:
     section = config.data
     data = _by_time(config) if section.path else _as_given(config)
     for path in section.unlabelled:
-        _add_unlabelled(data, _read(section, path), config.auxiliary.stride, path)
+        _add_unlabelled(data, read(path, units=section.units, time_step=section.time_step), config.auxiliary.stride, path)
     _check_roles(data)
     data.report.update(
         {
@@ -66,18 +67,22 @@ def load_training_data(config: Config) -> TrainingData:
     return data
 
 
-def _read(section: DataSection, path: str) -> list[Trajectory]:
-    return read(path, units=section.units, time_step=section.time_step)
+def _read_labelled(section: DataSection, path: str, *, ordered: bool) -> list[Trajectory]:
+    """Trajectories with energies and forces that pass their own tests."""
+    runs = read(path, units=section.units, time_step=section.time_step if ordered else None)
+    for run in runs:
+        require_labels(run, "energies", "forces")
+        require_sound(run)
+    return runs
 
 
 def _by_time(config: Config) -> TrainingData:
     """Blocks in time, train | gap | validation | gap | test, in every trajectory of the file."""
     section = config.data
     assert section.path is not None
-    runs = _read(section, section.path)
+    runs = _read_labelled(section, section.path, ordered=True)
     data = TrainingData(runs, [], [], [], {}, [], "")
     for t, run in enumerate(runs):
-        require_labels(run, "energies", "forces")
         split = split_by_time(
             run,
             train=1.0 - section.validation_fraction - section.test_fraction,
@@ -114,8 +119,7 @@ def _as_given(config: Config) -> TrainingData:
         if path is None:
             continue
         frames: list[FrameIndex] = []
-        for run in _read(section, path):
-            require_labels(run, "energies", "forces")
+        for run in _read_labelled(section, path, ordered=False):
             frames += [(len(data.trajectories), i) for i in range(len(run))]
             data.trajectories.append(run)
         getattr(data, role).extend(_evenly(frames, limits[role]))
@@ -181,5 +185,3 @@ def _evenly(frames: Sequence[Any], count: int | None) -> list[Any]:
     if count is None or count >= len(frames):
         return list(frames)
     return [frames[i] for i in np.linspace(0, len(frames) - 1, count).round().astype(int)]
-
-

@@ -71,7 +71,9 @@ class Run:
             self._resume(load_checkpoint(last))
             return
         if last.exists():
-            raise FramesError(f"{self.folder} holds a training run already: go on with --resume, or choose another output")
+            raise FramesError(
+                f"{self.folder} holds a training run already: go on with --resume, or choose another output"
+            )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -166,7 +168,15 @@ class Run:
         save_checkpoint(
             self.folder / BEST,
             Checkpoint(
-                best.spec, best.model, best.averaged, best.config, best.step, best.seconds, best.state, report, best.frame
+                best.spec,
+                best.model,
+                best.averaged,
+                best.config,
+                best.step,
+                best.seconds,
+                best.state,
+                report,
+                best.frame,
             ),
         )
         return report

@@ -15,7 +15,7 @@ from frames.training.checkpoint import averaged_potential, load_checkpoint
 def export_checkpoint(
     checkpoint: str | Path, output: str | Path, dtype: Literal["float32", "float64"] = "float32"
 ) -> Metadata:
-    """Writes the averaged parameters of a checkpoint as model file. Raises FramesError as `load_checkpoint` and `export`."""
+    """Writes the averaged parameters of a checkpoint as model file. Raises FramesError as the two steps do."""
     loaded = load_checkpoint(checkpoint)
     frame = loaded.frame
     structure = Structure(

@@ -93,7 +93,7 @@ class Trainer:
             loss = loss + weight * auxiliary
             parts["auxiliary_loss"] = auxiliary.item()
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self._check(loss)
         nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]["params"], training.clip_gradient)
         self.optimizer.step()
