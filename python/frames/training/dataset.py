@@ -51,7 +51,9 @@ def load_training_data(config: Config) -> TrainingData:
     section = config.data
     data = _by_time(config) if section.path else _as_given(config)
     for path in section.unlabelled:
-        _add_unlabelled(data, read(path, units=section.units, time_step=section.time_step), config.auxiliary.stride, path)
+        _add_unlabelled(
+            data, read(path, units=section.units, time_step=section.time_step), config.auxiliary.stride, path
+        )
     _check_roles(data)
     data.report.update(
         {

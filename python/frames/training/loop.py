@@ -45,8 +45,6 @@ class Run:
         self.raw = raw
         self.console = console
         self.folder = Path(config.output)
-        if config.training.threads:
-            torch.set_num_threads(config.training.threads)
         self.data: TrainingData = load_training_data(config)
         console.print(self.data.summary)
         self.trainer = Trainer(config, self.data)
@@ -70,6 +68,7 @@ class Run:
         if resume:
             self._resume(load_checkpoint(last))
             return
+        torch.set_num_threads(self.config.training.threads or self._fastest_threads())
         if last.exists():
             raise FramesError(
                 f"{self.folder} holds a training run already: go on with --resume, or choose another output"
@@ -83,10 +82,23 @@ class Run:
         if checkpoint.config != self.raw:
             changed = _first_difference(checkpoint.config, self.raw)
             raise FramesError(f"--resume: the configuration differs from that of {self.folder / LAST} in {changed}")
+        # another number of threads adds up in another order
+        torch.set_num_threads(checkpoint.state["threads"])
         self.trainer.load(checkpoint.model, checkpoint.state, checkpoint.step, checkpoint.seconds)
         self.best = checkpoint.state["best"]
         self.rows = _read_metrics(self.folder / METRICS, checkpoint.step)
         self.console.print(f"going on from step {checkpoint.step}")
+
+    def _fastest_threads(self) -> int:
+        """One thread, or as many as PyTorch takes by itself: small batches only lose by several."""
+        times = {}
+        for threads in sorted({1, torch.get_num_threads()}):
+            torch.set_num_threads(threads)
+            times[threads] = self.trainer.time_gradient()
+        best = min(times, key=lambda threads: times[threads])
+        shown = ", ".join(f"{n}: {1e3 * t:.0f} ms" for n, t in times.items())
+        self.console.print(f"threads for training: {best} (a gradient takes {shown})")
+        return best
 
     def _train(self) -> None:
         trainer, training = self.trainer, self.config.training
@@ -132,7 +144,7 @@ class Run:
                 config=self.raw,
                 step=trainer.step,
                 seconds=trainer.seconds,
-                state={**trainer.state(), "best": self.best},
+                state={**trainer.state(), "best": self.best, "threads": torch.get_num_threads()},
                 report={**self.data.report, "seconds": trainer.seconds, "step": trainer.step, **report},
                 frame=self._test_frame(),
             ),

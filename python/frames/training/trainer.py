@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -100,6 +101,17 @@ class Trainer:
         self.average.update()
         self.step += 1
         return parts
+
+    def time_gradient(self) -> float:
+        """Seconds that energies, forces and the gradient of a first batch take: best of a few, nothing is changed."""
+        batch = self.store.batch(self._frames_of_step())
+        spent = []
+        for _ in range(6):
+            start = time.perf_counter()
+            loss = force_loss(_evaluate(self.potential, batch, False, create_graph=True), batch)
+            torch.autograd.grad(loss, self.parameters, allow_unused=True)
+            spent.append(time.perf_counter() - start)
+        return sorted(spent[1:])[1]
 
     def errors(self, frames: Sequence[FrameIndex]) -> dict[str, float]:
         """Errors of the averaged parameters on labelled frames, in meV and meV/Å."""
