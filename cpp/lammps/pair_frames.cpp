@@ -17,6 +17,7 @@
 #include "lammps/node.h"
 #include "lammps/unit_conversion.h"
 #include "memory.h"
+#include "native/backend.h"
 #include "neighbor.h"
 #include "update.h"
 #include "utils.h"
@@ -83,7 +84,7 @@ void PairFrames::load(const std::string& path) {
       comm->nthreads;  // OMP_NUM_THREADS or `package omp`, 1 without either, as LAMMPS prints it
   std::string message;
   try {
-    backend_ = frames::load_model(path, options_, {frames::torchscript_factory()});
+    backend_ = frames::load_model(path, options_, {frames::native_factory(), frames::torchscript_factory()});
   } catch (const std::exception& failure) {
     message = failure.what();
     backend_.reset();

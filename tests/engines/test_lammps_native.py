@@ -1,0 +1,105 @@
+"""pair_style frames with the native engine: the answer of TorchScript, with features exchanged between ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+pytest.importorskip("torch")
+
+import torch
+from lammps_run import deck, require_lammps, run_deck, run_lammps, write_data
+from lammps_systems import STRUCTURES, TYPES, crystal, ethanol, heated, slab, triclinic
+
+from frames.export import ModelSpec, Structure, export
+
+MOVING = "neigh_modify delay 0 every 1\ntimestep 0.0003\nfix nve all nve\nrun 200"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def lammps() -> None:
+    require_lammps()
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """An untrained model of backbone `cartesian` in both precisions, its forces scaled up to sizes that matter."""
+    torch.manual_seed(5)
+    spec = ModelSpec("cartesian", {"channels": 16, "layers": 2}, (6, 1, 8), 4.0)
+    potential = spec.build(torch.float64)
+    potential.energy_scale.fill_(10.0)
+    potential.energy_reference.copy_(torch.tensor([-1030.5, -13.6, -2043.2]))
+    atoms = crystal()
+    frame = Structure(atoms.numbers, atoms.positions, atoms.cell.array, np.array(atoms.pbc))
+    folder = tmp_path_factory.mktemp("native")
+    for dtype in ("float32", "float64"):
+        export(potential, spec, folder / f"{dtype}.pt", frame, dtype=dtype)
+    return {dtype: folder / f"{dtype}.pt" for dtype in ("float32", "float64")}
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_native_equals_torchscript(tmp_path: Path, models: dict[str, Path], structure: Callable[[], Atoms]) -> None:
+    atoms = structure()
+    torchscript = run_lammps(tmp_path / "ts", atoms, models["float64"], TYPES, style="frames backend torchscript")
+    scale = np.abs(torchscript.forces).max()
+    assert scale > 0.1
+    for ranks, newton in ((1, "on"), (2, "on"), (2, "off"), (4, "on")):
+        native = run_lammps(tmp_path / "n", atoms, models["float64"], TYPES, ranks, newton=newton)
+        assert "native" in native.output
+        assert np.abs(native.forces - torchscript.forces).max() < 1e-6 * scale
+        assert np.abs(native.atoms["c_pe"] - torchscript.atoms["c_pe"]).max() < 1e-6
+        for name in ("PotEng", "Pxx", "Pyy", "Pzz", "Pxy", "Pxz", "Pyz"):
+            expected = torchscript.thermo[name][0]
+            assert native.thermo[name][0] == pytest.approx(
+                expected, rel=1e-6, abs=1e-6 * abs(torchscript.thermo["Press"][0])
+            )
+
+
+def test_single_precision(tmp_path: Path, models: dict[str, Path]) -> None:
+    double = run_lammps(tmp_path / "d", triclinic(), models["float64"], TYPES)
+    for ranks in (1, 2):
+        single = run_lammps(tmp_path / "s", triclinic(), models["float32"], TYPES, ranks)
+        assert np.abs(single.forces - double.forces).max() < 1e-5 * max(1.0, np.abs(double.forces).max())
+
+
+@pytest.mark.parametrize("structure", [crystal, slab])
+def test_ranks_agree_after_migration(tmp_path: Path, models: dict[str, Path], structure: Callable[[], Atoms]) -> None:
+    atoms = heated(structure(), 1500)
+    one = run_lammps(tmp_path / "1", atoms, models["float64"], TYPES, commands=MOVING)
+    many = run_lammps(tmp_path / "n", atoms, models["float64"], TYPES, 2, before="processors 1 1 *", commands=MOVING)
+    assert np.abs(many.forces - one.forces).max() < 1e-6
+    assert np.abs(many.thermo["TotEng"] - one.thermo["TotEng"]).max() < 1e-6
+
+
+def test_ghost_shell_is_one_cutoff(tmp_path: Path, models: dict[str, Path]) -> None:
+    run = run_lammps(tmp_path, crystal(), models["float64"], TYPES, 2)
+    assert "ghost atom cutoff = 5\n" in run.output
+
+
+def test_models_of_a_hybrid_style_exchange_too(tmp_path: Path, models: dict[str, Path]) -> None:
+    """LAMMPS sizes its buffers by the outermost style, which must learn how wide the features are."""
+    plain = run_lammps(tmp_path / "plain", crystal(), models["float64"], TYPES, 2)
+    folder = tmp_path / "hybrid"
+    folder.mkdir()
+    write_data(folder / "system.data", crystal(), TYPES)
+    text = deck(crystal(), models["float64"], TYPES, style="hybrid/overlay frames zero 4.0")
+    text = text.replace("pair_coeff * *", "pair_coeff * * zero\npair_coeff * * frames")
+    for ranks in (1, 2):
+        run = run_deck(folder, text, ranks)
+        assert run.status == 0, run.output
+        assert np.abs(run.forces - plain.forces).max() < 1e-10
+
+
+def test_two_runs_and_a_second_model(tmp_path: Path, models: dict[str, Path]) -> None:
+    again = deck(ethanol(), models["float64"], TYPES, style="frames backend torchscript")
+    commands = f"run 0\nrun 2\nminimize 0 0.01 20 100\nundump last\nclear\n{again}"
+    run = run_lammps(
+        tmp_path, ethanol(), models["float64"], TYPES, commands=commands.replace("run 0\nwrite", "run 0\n#")
+    )
+    energies = run.thermo["PotEng"]
+    assert energies[0] == pytest.approx(energies[-1], abs=1e-6)
+    assert energies.min() < energies[0] - 1e-3
