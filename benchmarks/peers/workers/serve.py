@@ -1,0 +1,71 @@
+"""The loop of a worker: one process in the environment of an engine, told by lines of JSON what to do.
+
+Requests: {"do": "steps", "count": n}, {"do": "graph", "count": n}, {"do": "forces", "frames": xyz, "out": npy}.
+Each answer is one line of JSON on the standard output; whatever the engine prints goes to the standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import numpy as np
+from ase import Atoms, units
+from ase.calculators.calculator import Calculator
+from ase.md.verlet import VelocityVerlet
+
+TIME_STEP = 1e-3 * units.fs  # so short that untrained chemistry cannot change the geometry during a run
+
+
+def serve(calculator: Calculator, system: str, graph: Callable[[Atoms], Callable[[], Any]] | None) -> None:
+    """Answers requests until the standard input ends.
+
+    `graph` takes the structure and returns a function that evaluates energy and forces of it from a neighbour list
+    made beforehand; None where the engine has no such entrance.
+    """
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    atoms = ase.io.read(system)
+    atoms.calc = calculator
+    dynamics = VelocityVerlet(atoms, timestep=TIME_STEP)
+    dynamics.run(3)
+    evaluate = graph(atoms) if graph else None
+
+    def steps(count: int) -> dict[str, float]:
+        start = time.perf_counter()
+        dynamics.run(count)
+        return {"seconds": time.perf_counter() - start}
+
+    def evaluations(count: int) -> dict[str, float | None]:
+        if evaluate is None:
+            return {"seconds": None}
+        start = time.perf_counter()
+        for _ in range(count):
+            evaluate()
+        return {"seconds": time.perf_counter() - start}
+
+    print(json.dumps({"ready": True}), file=answers, flush=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        if request["do"] == "forces":
+            write_forces(calculator, request["frames"], request["out"])
+            answer: dict[str, Any] = {}
+        else:
+            answer = {"steps": steps, "graph": evaluations}[request["do"]](request["count"])
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+def write_forces(calculator: Calculator, frames: str, out: str) -> None:
+    """Forces [S,N,3] in eV/Å of all frames of an extxyz file, as .npy."""
+    found = []
+    for frame in ase.io.iread(frames, ":"):
+        atoms = Atoms(frame.symbols, positions=frame.positions)
+        atoms.calc = calculator
+        found.append(atoms.get_forces())
+    np.save(Path(out), np.array(found))
