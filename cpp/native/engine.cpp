@@ -45,18 +45,15 @@ void carve_nodes(Carver<T>& carver, Arrays<T>& a, int layers, std::size_t channe
   a.embedded = carver.take(features);
   a.embedded_hidden = carver.take(channels * computed);
   a.embedded_factors = carver.take(invariants);
-  for (int l = 0; l <= layers; ++l) {
-    a.layers[l].input = carver.take(features);
-    if (l == layers) break;
+  a.features = carver.take(features);
+  for (int l = 0; l < layers; ++l) {
     a.layers[l].mixed = carver.take(components * channels * nodes);
-    a.layers[l].messages = carver.take(features);
+    a.layers[l].messages = carver.take(components * channels * nodes);
     a.layers[l].update = carver.take(features);
     a.layers[l].hidden = carver.take(channels * computed);
     a.layers[l].factors = carver.take(invariants);
   }
   a.gradient = carver.take(features);
-  a.mixed_gradient = carver.take(features);
-  for (T*& gradient : a.message_gradient) gradient = carver.take(components * channels * nodes);
 }
 
 template <class T>
@@ -156,13 +153,13 @@ struct Engine<T>::Run {
     count(Profile::waiting);
     for (int l = 0; l < parameters.layers; ++l) {
       forward(l);
-      meet(l + 1 < parameters.layers ? arrays.layers[l + 1].mixed : arrays.message_gradient[l % 2]);
+      meet(l + 1 < parameters.layers ? arrays.layers[l + 1].mixed : arrays.layers[l].messages);
       count(Profile::waiting);
     }
     for (int l = parameters.layers - 1; l >= 0; --l) {
       backward(l);
       if (l == 0) break;
-      meet(arrays.message_gradient[(l - 1) % 2]);
+      meet(arrays.layers[l - 1].messages);
       count(Profile::waiting);
     }
   }
@@ -175,7 +172,7 @@ Engine<T>::Engine(std::shared_ptr<const Model<T>> model, InstructionSet set, int
   threads_ = 1;
 #endif
   const Parameters<T>& p = model_->parameters();
-  layers_.resize(p.layers + 1);
+  layers_.resize(p.layers);
   arrays_.layers = layers_.data();
   scratch_.resize(threads_);
   shares_.resize(threads_ + 1);

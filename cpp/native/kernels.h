@@ -9,13 +9,12 @@
 namespace frames::native {
 
 /// What the kernels read and write for the nodes of one layer. Nodes are the computed atoms first, then
-/// ghosts.
+/// ghosts. On the way back, gradients take the place of what is not needed any more.
 template <class T>
 struct LayerArrays {
-  T* input = nullptr;     ///< features [computed]: X
   T* mixed = nullptr;     ///< features [nodes]: Y
-  T* messages = nullptr;  ///< features [computed]: M
-  T* update = nullptr;    ///< features [computed]: D
+  T* messages = nullptr;  ///< features [nodes]: M, then dE/dM
+  T* update = nullptr;    ///< features [computed]: D, then dE/dY, at first without the neighbours' part
   T* hidden = nullptr;    ///< rows [computed]: the gate's hidden layer before its activation
   T* factors = nullptr;   ///< invariants [computed]: the gate's factors
 };
@@ -42,10 +41,9 @@ struct Arrays {
   T* embedded = nullptr;             ///< features [computed]: before the embedding's gate
   T* embedded_hidden = nullptr;      ///< rows [computed]
   T* embedded_factors = nullptr;     ///< invariants [computed]
-  LayerArrays<T>* layers = nullptr;  ///< [layers + 1]; the last one has `input` alone
+  T* features = nullptr;             ///< features [computed]: X of the current layer
+  LayerArrays<T>* layers = nullptr;  ///< [layers]
   T* gradient = nullptr;             ///< features [computed]: dE/dX of the current layer
-  T* mixed_gradient = nullptr;       ///< features [computed]: dE/dY, without the neighbours' part at first
-  T* message_gradient[2] = {};       ///< features [nodes]: dE/dM of even and odd layers
   double* energies = nullptr;        ///< [computed] eV
 };
 

@@ -127,7 +127,7 @@ void embed_nodes(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& s
     });
   }
   gate(p.embedding.gate, x, atoms, c, scratch, a.embedded_hidden + start, factors);
-  T* const out = a.layers[0].input + components * start;
+  T* const out = a.features + components * start;
   for_channels<T>(atoms, c, [&](auto feature, auto invariant, auto) {
     const auto f = load_parts<V>(factors + invariant);
     store_tensor(out + feature, scaled(load_tensor<V>(x + feature), f.scalar, f.antisymmetric, f.symmetric));

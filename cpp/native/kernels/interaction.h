@@ -11,7 +11,7 @@ void mix_features(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& 
                   int end) {
   using V = Vec<T>;
   const std::ptrdiff_t start = static_cast<std::ptrdiff_t>(begin) * components * p.channels;
-  const T* const x = a.layers[layer].input + start;
+  const T* const x = a.features + start;
   for_channels<T>(end - begin, p.channels, [&](auto feature, auto, auto) {
     store_tensor(scratch.tensors[0] + feature, saturate<T>(load_tensor<V>(x + feature)).value);
   });
@@ -70,8 +70,8 @@ void messages_backward(const Parameters<T>& p, const Arrays<T>& a, const Scratch
     const T* const table =
         p.interactions[layer].radial + static_cast<std::ptrdiff_t>(b) * p.intervals * table_row;
     const T* const y = a.layers[layer].mixed + b * (components * block);
-    const T* const dm = a.message_gradient[layer % 2] + b * (components * block);
-    T* const out = a.mixed_gradient + b * (components * block);
+    const T* const dm = a.layers[layer].messages + b * (components * block);
+    T* const out = a.layers[layer].update + b * (components * block);
     for (int lane = 0; lane < block; lane += lanes<T>) {
       for (int i = begin; i < end; ++i) {
         const Tensor<V> yi = load_tensor<V>(y + i * atom_size + lane);
@@ -100,6 +100,13 @@ FRAMES_INLINE Tensor<V> many_body(const Tensor<V>& y, const Tensor<V>& m) {
   return anticommutator<T>(y, y + m) + m;
 }
 
+/// D + D^2
+template <class T, class V>
+FRAMES_INLINE Tensor<V> added(const Tensor<V>& d) {
+  const V half = V{} + T(0.5);
+  return d + scaled(anticommutator<T>(d, d), half, half, half);
+}
+
 /// D: P / (1 + |P|^2), its parts scaled by the gate, channels mixed. Next X: X + D + D^2.
 template <class T>
 void update(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& scratch, int layer, int begin,
@@ -124,10 +131,8 @@ void update(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& scratc
   mix(q, parameters.after.forward, at.update + first, atoms);
   for_channels<T>(atoms, c, [&](auto feature, auto, auto) {
     const auto d = load_tensor<V>(at.update + first + feature);
-    const V half = V{} + T(0.5);
-    const auto square = scaled(anticommutator<T>(d, d), half, half, half);
-    store_tensor(a.layers[layer + 1].input + first + feature,
-                 load_tensor<V>(at.input + first + feature) + d + square);
+    T* const x = a.features + first + feature;
+    store_tensor(x, load_tensor<V>(x) + added<T>(d));
   });
 }
 
@@ -145,6 +150,8 @@ void update_backward(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T
     const auto d = load_tensor<V>(at.update + first + feature),
                dx = load_tensor<V>(a.gradient + first + feature);
     store_tensor(g + feature, dx + anticommutator<T>(dx, transposed(d)));
+    T* const x = a.features + first + feature;
+    store_tensor(x, load_tensor<V>(x) - added<T>(d));
     const auto y = load_tensor<V>(at.mixed + first + feature),
                m = load_tensor<V>(at.messages + first + feature);
     store_tensor(q + feature, saturate<T>(many_body<T>(y, m)).value);
@@ -152,15 +159,14 @@ void update_backward(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T
   T* const dq = scratch.tensors[2];
   mix(g, parameters.after.backward, dq, atoms);
   gate_backward(parameters.gate, q, atoms, c, scratch, at.hidden + start, at.factors + 3 * start, dq);
-  T* const dm = a.message_gradient[layer % 2] + first;
   for_channels<T>(atoms, c, [&](auto feature, auto, auto) {
     const auto y = load_tensor<V>(at.mixed + first + feature),
                m = load_tensor<V>(at.messages + first + feature);
-    const Tensor<V> product = many_body<T>(y, m);
-    const V factor = T(1) / (T(1) + frames::native::FRAMES_NATIVE_ISA::product(product, product));
-    const Tensor<V> dp = saturate_backward<T>(product, factor, load_tensor<V>(dq + feature));
-    store_tensor(dm + feature, anticommutator<T>(dp, transposed(y)) + dp);
-    store_tensor(a.mixed_gradient + first + feature, anticommutator<T>(dp, transposed(y + y + m)));
+    const Tensor<V> p0 = many_body<T>(y, m);
+    const V factor = T(1) / (T(1) + product(p0, p0));
+    const Tensor<V> dp = saturate_backward<T>(p0, factor, load_tensor<V>(dq + feature));
+    store_tensor(at.messages + first + feature, anticommutator<T>(dp, transposed(y)) + dp);
+    store_tensor(at.update + first + feature, anticommutator<T>(dp, transposed(y + y + m)));
   });
 }
 
@@ -172,9 +178,9 @@ void mix_backward(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& 
   using V = Vec<T>;
   const std::ptrdiff_t first = static_cast<std::ptrdiff_t>(begin) * components * p.channels;
   T* const g = scratch.tensors[0];
-  mix(a.mixed_gradient + first, p.interactions[layer].before.backward, g, end - begin);
+  mix(a.layers[layer].update + first, p.interactions[layer].before.backward, g, end - begin);
   for_channels<T>(end - begin, p.channels, [&](auto feature, auto, auto) {
-    const auto x = load_tensor<V>(a.layers[layer].input + first + feature);
+    const auto x = load_tensor<V>(a.features + first + feature);
     const V factor = T(1) / (T(1) + product(x, x));
     store_tensor(a.gradient + first + feature,
                  load_tensor<V>(a.gradient + first + feature) +
@@ -188,7 +194,7 @@ void readout(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& scrat
   using V = Vec<T>;
   const int atoms = end - begin, c = p.channels;
   const std::ptrdiff_t first = static_cast<std::ptrdiff_t>(begin) * components * c;
-  const T* const x = a.layers[p.layers].input + first;
+  const T* const x = a.features + first;
   for_channels<T>(atoms, c, [&](auto feature, auto invariant, auto) {
     store_parts(scratch.invariants[0] + invariant,
                 invariants(saturate<T>(load_tensor<V>(x + feature)).value));

@@ -37,6 +37,14 @@ FRAMES_INLINE Tensor<V> operator+(const Tensor<V>& a, const Tensor<V>& b) {
   return r;
 }
 
+template <class V>
+FRAMES_INLINE Tensor<V> operator-(const Tensor<V>& a, const Tensor<V>& b) {
+  Tensor<V> r;
+#pragma GCC unroll 9
+  for (int i = 0; i < components; ++i) r.c[i] = a.c[i] - b.c[i];
+  return r;
+}
+
 /// Factors for the three parts.
 template <class V>
 FRAMES_INLINE Tensor<V> scaled(const Tensor<V>& x, V scalar, V antisymmetric, V symmetric) {
