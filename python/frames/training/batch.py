@@ -86,6 +86,10 @@ class FrameStore:
             virials=virials,
         )
 
+    def edges(self, frame: FrameIndex) -> int:
+        """Number of edges of a frame."""
+        return self._edges(frame).index.shape[1]
+
     def displacements(self, first: Sequence[FrameIndex], second: Sequence[FrameIndex]) -> Tensor:
         """Displacement of each atom from one frame to another of the same run, without the drift of the centre of mass.
 

@@ -54,6 +54,7 @@ class Run:
     def execute(self, *, resume: bool) -> dict[str, Any]:
         """Trains to the end, evaluates the test frames with the best parameters and returns the report."""
         self._prepare_folder(resume)
+        self._compile()
         try:
             self._train()
         except KeyboardInterrupt:
@@ -88,6 +89,22 @@ class Run:
         self.best = checkpoint.state["best"]
         self.rows = _read_metrics(self.folder / METRICS, checkpoint.step)
         self.console.print(f"going on from step {checkpoint.step}")
+
+    def _compile(self) -> None:
+        if not self.trainer.compiles:
+            return
+        start = time.perf_counter()
+        with self.console.status("compiling the training step (about a minute; training.compile = false does without)"):
+            try:
+                self.trainer.compile()
+            except RuntimeError as error:  # no C++ compiler, or one that the compilation does not get along with
+                reason = str(error).strip().splitlines()[0]
+                if self.config.training.compile:
+                    raise FramesError(f"training.compile = true: the compilation failed ({reason})") from None
+                self.console.print(f"training goes on without compilation, which failed: {reason}")
+                return
+        self.trainer.seconds += 0.0 if self.trainer.step else time.perf_counter() - start
+        self.console.print(f"the training step was compiled in {time.perf_counter() - start:.0f} s")
 
     def _fastest_threads(self) -> int:
         """One thread, or as many as PyTorch takes by itself: small batches only lose by several."""

@@ -19,11 +19,13 @@ from frames.training.auxiliary.base import Pair, pairs_of
 from frames.training.auxiliary.frames import DisplacementTask, displacement_scale
 from frames.training.averaging import MovingAverage, learning_rate_factor
 from frames.training.batch import Batch, FrameIndex, FrameStore
+from frames.training.compiled import CompiledPotential, can_compile
 from frames.training.dataset import TrainingData
 from frames.training.losses import ErrorSums, energy_loss, force_loss, virial_loss
 from frames.training.reference import average_neighbours, energy_reference, force_scale
 
 LEARNING_RATE = {"cartesian": 3e-3, "equiformer": 5e-4}
+COMPILE_FROM = 4000  # steps: from here on the compilation is paid back
 NEIGHBOUR_SETTING = {"cartesian": "average_neighbours", "equiformer": "average_degree"}
 
 
@@ -61,6 +63,7 @@ class Trainer:
         )
         self.rate = rate
         self.average = MovingAverage(self.parameters, config.training.ema)
+        self.compiled: CompiledPotential | None = None
         self.step = 0
         self.seconds = 0.0
 
@@ -79,7 +82,7 @@ class Trainer:
             group["lr"] = rate
         frames = self._frames_of_step()
         batch = self.store.batch(frames)
-        result = _evaluate(self.potential, batch, training.virial_weight > 0, create_graph=True)
+        result = self._evaluate(batch)
         force, energy = force_loss(result, batch), energy_loss(result, batch)
         # in units of the typical force, so that weights and learning rate do not depend on the system
         loss = (training.force_weight * force + training.energy_weight * energy) / self.scale
@@ -101,6 +104,32 @@ class Trainer:
         self.average.update()
         self.step += 1
         return parts
+
+    @property
+    def compiles(self) -> bool:
+        """Whether the step is to be compiled: by the configuration, or where it pays and can be done."""
+        training = self.config.training
+        sizes = {self.data.trajectories[t].atoms for t, _ in self.data.train}
+        possible = can_compile(self.config.model.backbone, sizes) and training.virial_weight == 0
+        if training.compile and not possible:
+            raise FramesError(
+                "training.compile = true: needs backbone = 'cartesian', frames of one size, and virial_weight = 0"
+            )
+        return possible and training.steps >= COMPILE_FROM if training.compile is None else training.compile
+
+    def compile(self) -> None:
+        """Compiles the step for batches of this run; takes half a minute or more. Forgets a former compilation."""
+        frames = self._frames_of_step()
+        used = [*self.data.train, *self.data.partner.values()]
+        used += [frame for pair in self.data.unlabelled for frame in (pair.first, pair.second)]
+        most = max(self.store.edges(frame) for frame in used)
+        compiled = CompiledPotential(self.potential, self.store.batch(frames), most * len(frames))
+        batch = self.store.batch(frames)
+        compiled.evaluate(batch).forces.sum().backward()
+        if self.task is not None:
+            compiled.features(batch).scalars.sum().backward()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.compiled = compiled
 
     def time_gradient(self) -> float:
         """Seconds that energies, forces and the gradient of a first batch take: best of a few, nothing is changed."""
@@ -192,7 +221,7 @@ class Trainer:
         if self.data.unlabelled:
             pairs = self._unlabelled_of_step(len(frames))
             first = self.store.batch([p.first for p in pairs], labels=False)
-            losses.append(self._pair_loss(pairs, _features(self.potential, first)))
+            losses.append(self._pair_loss(pairs, self._features(first)))
         return torch.stack(losses).mean() if losses else result.energies.new_zeros(())
 
     def _pair_loss(self, pairs: Sequence[Pair], first: Derivatives) -> Tensor:
@@ -200,8 +229,18 @@ class Trainer:
         second = self.store.batch([p.second for p in pairs], labels=False)
         moved = self.store.displacements([p.first for p in pairs], [p.second for p in pairs])
         species = self.potential.species_of.index_select(0, second.atomic_numbers)
-        loss: Tensor = self.task(first, _features(self.potential, second), moved, species)
+        loss: Tensor = self.task(first, self._features(second), moved, species)
         return loss
+
+    def _evaluate(self, batch: Batch) -> Derivatives:
+        if self.compiled is not None and self.compiled.fits(batch):
+            return self.compiled.evaluate(batch)
+        return _evaluate(self.potential, batch, self.config.training.virial_weight > 0, create_graph=True)
+
+    def _features(self, batch: Batch) -> Derivatives:
+        if self.compiled is not None and self.compiled.fits(batch):
+            return self.compiled.features(batch)
+        return _features(self.potential, batch)
 
     def _atoms_with_partner(self, frames: Sequence[FrameIndex]) -> Tensor:
         has = [np.full(len(self.data.trajectories[f[0]].atomic_numbers), f in self.data.partner) for f in frames]
