@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 
 import torch
 from lammps_run import deck, require_lammps, run_deck, run_lammps, write_data
-from lammps_systems import STRUCTURES, TYPES, crystal, ethanol, heated, slab, triclinic
+from lammps_systems import TYPES, crystal, ethanol, heated, narrow, slab, triclinic
 
 from frames.export import ModelSpec, Structure, export
 
@@ -41,15 +41,15 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {dtype: folder / f"{dtype}.pt" for dtype in ("float32", "float64")}
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("structure", [ethanol, triclinic, narrow, slab])
 def test_native_equals_torchscript(tmp_path: Path, models: dict[str, Path], structure: Callable[[], Atoms]) -> None:
     atoms = structure()
     torchscript = run_lammps(tmp_path / "ts", atoms, models["float64"], TYPES, style="frames backend torchscript")
     scale = np.abs(torchscript.forces).max()
     assert scale > 0.1
-    for ranks, newton in ((1, "on"), (2, "on"), (2, "off"), (4, "on")):
+    for ranks, newton in ((1, "on"), (2, "off"), (4, "on")):
         native = run_lammps(tmp_path / "n", atoms, models["float64"], TYPES, ranks, newton=newton)
-        assert "native" in native.output
+        assert "layer(s), native" in native.output
         assert np.abs(native.forces - torchscript.forces).max() < 1e-6 * scale
         assert np.abs(native.atoms["c_pe"] - torchscript.atoms["c_pe"]).max() < 1e-6
         for name in ("PotEng", "Pxx", "Pyy", "Pzz", "Pxy", "Pxz", "Pyz"):
