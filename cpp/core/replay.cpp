@@ -47,8 +47,8 @@ void compare(const Backend& backend, const char* quantity, const char* unit, dou
   char numbers[160];
   std::snprintf(numbers, sizeof numbers, "%.10g %s instead of %.10g (%.1e apart, at most %.1e is rounding)",
                 found, unit, stored, deviation, backend.tolerance() * scale);
-  throw Error(backend.metadata().file + ": the " + backend.description() +
-              " backend does not reproduce the stored test frame: " + quantity + " " + numbers +
+  throw Error(backend.metadata().file + ": backend \"" + backend.description() +
+              "\" does not reproduce the stored test frame: " + quantity + " " + numbers +
               "; the file or the installation is damaged: export the model again, or choose another backend");
 }
 

@@ -92,7 +92,7 @@ def deck(
     settings: str = "",
     commands: str = "run 0",
 ) -> str:
-    """An input deck for `system.data`; `before`, `settings` and `commands` go before the box, after the model and last."""
+    """An input deck: lines of `before` precede the box, `settings` follow the model, and `commands` end the deck."""
     boundary = " ".join("p" if periodic else "f" for periodic in atoms.pbc)
     symbols = " ".join(chemical_symbols[z] for z in types)
     return f"""units {units}
