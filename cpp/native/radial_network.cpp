@@ -28,17 +28,18 @@ Jet envelope(double r, double cutoff) {
           (192.0 * u2 * x2 * x2 * x2 - 48.0 * u2 * u * x2) / (cutoff * cutoff)};
 }
 
-/// 2 sin(w r) / r
-Jet bessel(double r, double w) {
-  const double u = w * r;
-  if (u < 0.03) {
-    const double u2 = u * u;
-    return {2 * w * (1 - u2 / 6 + u2 * u2 / 120), 2 * w * w * u * (-1.0 / 3 + u2 / 30 - u2 * u2 / 840),
-            2 * w * w * w * (-1.0 / 3 + u2 / 10 - u2 * u2 / 168)};
-  }
-  const double value = 2 * std::sin(u) / r;
-  const double first = (2 * w * std::cos(u) - value) / r;
-  return {value, first, -w * w * value - 2 * first / r};
+/// u = (1 + k) r / (r + k cutoff), from 0 to 1 at the cutoff; k is `stretch` in python/frames/nn/radial.py
+Jet stretched(double r, double cutoff) {
+  const double k = 0.2, below = r + k * cutoff;
+  const double first = k * (1.0 + k) * cutoff / (below * below);
+  return {(1.0 + k) * r / below, first, -2.0 * first / below};
+}
+
+/// sqrt(2) cos(n pi u)
+Jet cosine(int n, const Jet& u) {
+  const double w = n * pi, root2 = std::sqrt(2.0);
+  const double c = root2 * std::cos(w * u.value), s = root2 * w * std::sin(w * u.value);
+  return {c, -s * u.first, -w * w * c * u.first * u.first - s * u.second};
 }
 
 Jet silu(const Jet& x) {
@@ -57,7 +58,8 @@ RadialNetwork::RadialNetwork(double cutoff, int functions, std::vector<Layer> la
 
 void RadialNetwork::evaluate(double distance, std::vector<Jet>& values) const {
   const Jet cut = envelope(distance, cutoff_);
-  for (int n = 0; n < functions_; ++n) values[n] = bessel(distance, (n + 1) * pi / cutoff_) * cut;
+  const Jet u = stretched(distance, cutoff_);
+  for (int n = 0; n < functions_; ++n) values[n] = cosine(n, u) * cut;
   int first = functions_;
   for (const Layer& layer : layers_) {
     for (int p = 0; p < layer.outputs; ++p) values[first + p] = {};

@@ -19,7 +19,7 @@ class RadialNetwork {
     std::vector<double> output_weights;  ///< [hidden][outputs]
   };
 
-  /// @param cutoff Å. @param functions Bessel functions.
+  /// @param cutoff Å. @param functions of the basis.
   RadialNetwork(double cutoff, int functions, std::vector<Layer> layers);
 
   int functions() const { return functions_; }  ///< of the basis

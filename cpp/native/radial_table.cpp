@@ -13,6 +13,9 @@ namespace {
 
 constexpr int most_intervals = 4096;
 
+// Errors are measured beyond this part of the cutoff: 0.5 Å of 5, where no two atoms come.
+constexpr double shortest_of_cutoff = 0.1;
+
 /// The polynomial on [0, 1] with these values and derivatives at both ends.
 std::array<double, 6> hermite(const Jet& a, const Jet& b) {
   const double rise = b.value - a.value - a.first - 0.5 * a.second;
@@ -52,12 +55,14 @@ RadialTable build(const RadialFunctions& evaluate, int functions, double cutoff,
 }
 
 /// Compares the table with the functions at a few points of every interval.
-void measure(const RadialFunctions& evaluate, RadialTable& table) {
+void measure(const RadialFunctions& evaluate, double shortest, RadialTable& table) {
   const int functions = table.functions;
   std::vector<Jet> exact(functions), error(functions), largest(functions);
   for (int k = 0; k < table.grid.intervals; ++k) {
     for (const double t : {0.2, 0.35, 0.5, 0.65, 0.8}) {
-      evaluate(table.grid.distance(k + t), exact);
+      const double distance = table.grid.distance(k + t);
+      if (distance < shortest) continue;
+      evaluate(distance, exact);
       const double stretch = by_place({0.0, 1.0, 0.0}, table.grid, k + t).first;
       for (int f = 0; f < functions; ++f) {
         const double* const c = &table.coefficients[(static_cast<std::size_t>(k) * functions + f) * 6];
@@ -89,7 +94,7 @@ RadialTable tabulate(const RadialFunctions& evaluate, int functions, double cuto
   for (int intervals = 16; intervals <= most_intervals;
        intervals += intervals & (intervals - 1) ? intervals / 3 : intervals / 2) {
     RadialTable table = build(evaluate, functions, cutoff, intervals);
-    measure(evaluate, table);
+    measure(evaluate, shortest_of_cutoff * cutoff, table);
     if (table.value_error <= tolerance && table.slope_error <= tolerance) return table;
   }
   throw Error("the radial functions of the model vary too fast to be tabulated to " +

@@ -13,8 +13,8 @@ struct Jet {
 /// Fills one Jet per function at a distance in Å.
 using RadialFunctions = std::function<void(double distance, std::vector<Jet>& values)>;
 
-/// Knots that are closer where radial functions vary faster, at short distances: equal steps in
-/// place(r) = scale r / (r + half), from 0 to the number of intervals at the cutoff.
+/// Knots that are closer where radial functions vary faster, at short distances: equal steps of
+/// place(r) = scale r / (r + half), which runs from 0 to the number of intervals at the cutoff.
 struct RadialGrid {
   int intervals = 0;
   double half = 0.0;  ///< Å
@@ -32,14 +32,14 @@ struct RadialGrid {
 struct RadialTable {
   RadialGrid grid;
   int functions = 0;
-  double value_error = 0.0;  ///< measured between the knots, relative to the largest value of the function
-  double slope_error = 0.0;  ///< the same of the first derivative
-  std::vector<double>
-      coefficients;  ///< [intervals][functions][6]: of powers 0 to 5 of the place in the interval
+  double value_error = 0.0;  ///< relative to the function's largest value; the largest of all functions
+  double slope_error = 0.0;  ///< relative to its largest slope
+  /// [intervals][functions][6]: of powers 0 to 5 of the place in the interval
+  std::vector<double> coefficients;
 };
 
-/// Takes more and more intervals until both errors are at most `tolerance`. Throws Error if 4096 do not
-/// suffice.
+/// Takes more and more intervals until both errors, measured between the knots beyond a tenth of the cutoff,
+/// are at most `tolerance`. Throws Error if 4096 do not suffice.
 RadialTable tabulate(const RadialFunctions& evaluate, int functions, double cutoff, double tolerance);
 
 }  // namespace frames::native

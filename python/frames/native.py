@@ -75,14 +75,10 @@ class NativeModel(Evaluator):
             self._model.radial_slope_error,
         )
 
-    def edge_gradients(
-        self, atomic_numbers: Array, edge_index: Array, edge_vectors: Array
-    ) -> tuple[Array, Array]:
+    def edge_gradients(self, atomic_numbers: Array, edge_index: Array, edge_vectors: Array) -> tuple[Array, Array]:
         """See `Evaluator.edge_gradients`. Forces and virial that follow from the gradients are those of the
         energy; a gradient alone may differ from dE/d(its vector) by what the mirrored edge has more."""
-        _energy, energies, gradients = self._model.evaluate(
-            self._species[atomic_numbers], edge_index, edge_vectors
-        )
+        _energy, energies, gradients = self._model.evaluate(self._species[atomic_numbers], edge_index, edge_vectors)
         return energies, gradients
 
     def time(self, repeats: int) -> Array:

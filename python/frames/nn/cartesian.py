@@ -25,7 +25,7 @@ class CartesianSettings:
     Attributes:
         channels: tensors per atom.
         layers: interactions after the embedding; each is one more aggregation over the neighbours.
-        radial_functions: Bessel functions.
+        radial_functions: cosines of the stretched distance (nn/radial.py).
         radial_hidden: width of the network from them to the weights of a message.
         average_neighbours: of the training data; sums over neighbours are divided by its square root.
     """

@@ -22,24 +22,27 @@ def envelope(distances: Tensor, cutoff: float) -> Tensor:
 
 
 class RadialBasis(nn.Module):
-    """Bessel functions sin(nπr/rc)/r (Gasteiger et al., ICLR 2020) times the envelope.
+    """√2 cos(nπu), n = 0, 1, ..., times the envelope, of the stretched distance u = 1.2 r / (r + rc/5).
 
-    Scaled to be of order one at bonding distances. The frequencies are fixed.
+    u runs from 0 to 1 at the cutoff, half of it below a seventh of the cutoff: energies vary faster at short
+    distances. On ethanol this gave a tenth less force error than Bessel functions of the distance itself
+    (benchmarks/NOTES.md).
     """
 
     def __init__(self, functions: int, cutoff: float) -> None:
         super().__init__()
         self.cutoff = float(cutoff)
         self.functions = functions
+        self.stretch = 0.2  # of the cutoff: where u changes from growing with r to saturating
         self.frequencies: Tensor
-        n = torch.arange(1, functions + 1, dtype=torch.float64)
-        frequencies = (n * (math.pi / cutoff)).to(torch.get_default_dtype())
+        frequencies = (torch.arange(functions, dtype=torch.float64) * math.pi).to(torch.get_default_dtype())
         self.register_buffer("frequencies", frequencies, persistent=False)
 
     def forward(self, distances: Tensor) -> Tensor:
         """[E] Å → [E, functions]."""
         r = distances.unsqueeze(1)
-        return torch.sin(r * self.frequencies) * (2.0 / r) * envelope(r, self.cutoff)
+        u = (1.0 + self.stretch) * r / (r + self.stretch * self.cutoff)
+        return torch.cos(u * self.frequencies) * (math.sqrt(2.0) * envelope(r, self.cutoff))
 
 
 class RadialWeights(nn.Module):
