@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -129,11 +131,10 @@ def measure_peak(seconds: float = 0.1, double: bool = False) -> float:
     return peak
 
 
-def _engine():  # type: ignore[no-untyped-def]  # an extension module without stubs
+def _engine() -> Any:
     try:
-        from frames import _native
+        return import_module("frames._native")
     except ImportError as error:
         raise FramesError(
             f"this installation has no native engine ({error}); install frames-md from a wheel or with a C++ compiler"
         ) from None
-    return _native
