@@ -88,7 +88,7 @@ def test_graph_that_contradicts_itself(make_sample: MakeSample) -> None:
 
 def test_unknown_instruction_set_and_threads(make_sample: MakeSample) -> None:
     path = make_sample("float32").path
-    with pytest.raises(FramesError, match='instruction set "MMX" is not available.*available are auto, '):
+    with pytest.raises(FramesError, match=r'instruction set "MMX" is not available.*available are auto, '):
         NativeModel(path, instruction_set="MMX")
     with pytest.raises(FramesError, match="threads = 0"):
         NativeModel(path, threads=0)

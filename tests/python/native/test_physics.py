@@ -64,7 +64,7 @@ def test_energy_is_continuous_to_second_order_at_the_cutoff(model: NativeModel) 
     nearest = positions[np.argmax(positions[:, 0])]
 
     def force(left: float) -> float:
-        outside = nearest + [CUTOFF - left, 0.0, 0.0]
+        outside = nearest + np.array([CUTOFF - left, 0.0, 0.0])
         graph = make_graph(np.append(numbers, 1), np.vstack((positions, outside)))
         return float(np.abs(native_answer(model, graph).forces[-1]).max())
 
@@ -76,6 +76,6 @@ def test_energy_is_continuous_to_second_order_at_the_cutoff(model: NativeModel) 
 def test_separated_molecules_do_not_see_each_other(model: NativeModel) -> None:
     numbers, positions = random_structure(8, 1.5, seed=9)
     one = native_answer(model, make_graph(numbers, positions))
-    two = native_answer(model, make_graph(np.tile(numbers, 2), np.vstack((positions, positions + [50.0, 0.0, 0.0]))))
+    two = native_answer(model, make_graph(np.tile(numbers, 2), np.vstack((positions, positions + 50.0))))
     np.testing.assert_allclose(two.energies, np.tile(one.energies, 2), rtol=1e-12)
     np.testing.assert_allclose(two.forces, np.tile(one.forces, (2, 1)), rtol=0, atol=1e-9)
