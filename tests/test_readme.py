@@ -6,12 +6,16 @@ import os
 import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
 
 from frames.config import Config
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -33,7 +37,13 @@ def test_the_commands_of_the_readme(tmp_path: Path) -> None:
         elif language == "bash":
             for line in text.splitlines():
                 done = subprocess.run(
-                    line, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
+                    line,
+                    shell=True,
+                    cwd=tmp_path,
+                    env=environment,
+                    capture_output=True,
+                    text=True,
+                    stdin=subprocess.DEVNULL,
                 )
                 assert done.returncode == 0, f"$ {line}\n{done.stdout}\n{done.stderr}"
                 ran += 1

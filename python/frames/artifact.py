@@ -131,7 +131,8 @@ def _read_entries(path: Path, names: tuple[str, ...] = (METADATA, WEIGHTS, TEST_
                     LARGEST_ENTRY[name], path.stat().st_size
                 ):
                     raise FramesError(
-                        f"{path}: entry {name} claims {info.file_size} bytes in a file of {path.stat().st_size}; {foreign}"
+                        f"{path}: entry {name} claims {info.file_size} bytes in a file of {path.stat().st_size}; "
+                        f"{foreign}"
                     )
                 entries[name] = archive.read(info)
     except (zipfile.BadZipFile, OSError, NotImplementedError, EOFError, RuntimeError, ValueError) as error:

@@ -18,9 +18,13 @@ console = Console()
 
 def bench(
     model: Annotated[Path, typer.Argument(help="Model file.")],
-    structure: Annotated[Path | None, typer.Argument(help="Structure file; the model's test frame if left out.")] = None,
+    structure: Annotated[
+        Path | None, typer.Argument(help="Structure file; the model's test frame if left out.")
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all numbers to this file.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Time copies of the structure up to 100,000 atoms; plot as PNG.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Time copies of the structure up to 100,000 atoms; plot as PNG.")
+    ] = None,
     backend: Annotated[str, typer.Option(help="auto, native or torchscript.")] = "auto",
     seconds: Annotated[float, typer.Option(help="Time to spend on each measurement.")] = 1.0,
 ) -> None:

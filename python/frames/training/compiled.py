@@ -8,6 +8,7 @@ long as the cutoff, which every smooth backbone weighs with zero.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -100,6 +101,8 @@ class CompiledPotential:
 
     @staticmethod
     def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
+        # on machines without a GPU it warns of a missing CUDA runtime, which nobody asked for
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
         compiled: Callable[..., Any] = torch.compile(function, dynamic=False)
         return compiled
 

@@ -93,7 +93,7 @@ def test_rotation(potential: Potential) -> None:
 
 
 def test_inversion(potential: Potential) -> None:
-    """Energies of `cartesian` are invariant under inversion, its vectors are polar; Equiformer promises rotations only."""
+    """Energies of `cartesian` are invariant under inversion, its vectors are polar."""
     if type(potential.backbone).__name__ != "CartesianBackbone":
         pytest.skip("Equiformer is not equivariant to inversion")
     numbers, positions = structure()
