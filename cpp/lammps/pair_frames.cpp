@@ -53,7 +53,10 @@ PairFrames::~PairFrames() {
 }
 
 void PairFrames::settings(int narg, char** arg) {
+  // A model that was loaded with other settings has to be named again.
   options_ = {};
+  backend_.reset();
+  for (int i = 1; allocated && i <= atom->ntypes; ++i) std::fill_n(setflag[i], atom->ntypes + 1, 0);
   for (int k = 0; k < narg; k += 2) {
     const std::string keyword = arg[k];
     if (keyword != "backend" && keyword != "device") {

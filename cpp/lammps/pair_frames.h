@@ -53,6 +53,7 @@ class PairFrames : public Pair {
   void rebuild_pairs();
   void evaluate();
   void check_finite();
+  std::string describe_failure() const;
   void add_results();
   void add_atom_virials();
   void collect_ghosts();

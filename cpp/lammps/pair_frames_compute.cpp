@@ -5,7 +5,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <sstream>
+#include <cstdio>
+#include <limits>
 
 #include "atom.h"
 #include "comm.h"
@@ -97,27 +98,38 @@ void PairFrames::report_ghost_work() {
 }
 
 void PairFrames::check_finite() {
-  const frames::Graph& graph = builder_->graph();
   double sum = 0.0;  // not finite if any term is not
   for (const double energy : output_.atom_energies) sum += std::abs(energy);
   for (const double gradient : output_.edge_gradients) sum += std::abs(gradient);
-  if (std::isfinite(sum)) return;
+  if (!std::isfinite(sum)) stop(describe_failure());
+}
 
-  std::vector<bool> bad(at(graph.atoms), false);
-  for (int i = 0; i < graph.locals; ++i) bad[at(i)] = !std::isfinite(output_.atom_energies[at(i)]);
+std::string PairFrames::describe_failure() const {
+  const frames::Graph& graph = builder_->graph();
+  const auto tag = [&](std::int32_t node) {
+    return std::to_string(atom->tag[builder_->node_atoms()[at(node)]]);
+  };
+  std::string atoms, closest;
+  std::size_t bad_atoms = 0;
+  double shortest = std::numeric_limits<double>::infinity();
   for (int i = 0; i < graph.centres; ++i) {
+    bool bad = i < graph.locals && !std::isfinite(output_.atom_energies[at(i)]);
     for (auto e = graph.offsets[at(i)]; e < graph.offsets[at(i + 1)]; ++e) {
       const double* g = output_.edge_gradients.data() + 3 * e;
-      if (!std::isfinite(g[0] + g[1] + g[2])) bad[at(i)] = true;
+      const double* r = graph.vectors.data() + 3 * e;
+      bad = bad || !std::isfinite(g[0] + g[1] + g[2]);
+      const double distance = std::hypot(r[0], r[1], r[2]);
+      if (distance >= shortest) continue;
+      shortest = distance;
+      closest = "atoms " + tag(i) + " and " + tag(graph.neighbours[static_cast<std::size_t>(e)]);
     }
+    if (bad && bad_atoms++ < most_atoms_named) atoms += " " + tag(i);
   }
-  std::ostringstream atoms;
-  std::size_t count = 0;
-  for (int i = 0; i < graph.atoms; ++i) {
-    if (bad[at(i)] && count++ < most_atoms_named) atoms << ' ' << atom->tag[builder_->node_atoms()[at(i)]];
-  }
-  stop("energy or forces are not finite at " + std::to_string(count) + " atom(s):" + atoms.str() +
-       (count > most_atoms_named ? " ..." : "") + "; the run has become unstable");
+  char distance[32];
+  std::snprintf(distance, sizeof distance, "%.3g A", shortest);
+  return "energy or forces are not finite at " + std::to_string(bad_atoms) + " atom(s):" + atoms +
+         (bad_atoms > most_atoms_named ? " ..." : "") +
+         (closest.empty() ? std::string() : "; the closest are " + closest + ", " + distance + " apart");
 }
 
 void PairFrames::add_results() {

