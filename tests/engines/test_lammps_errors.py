@@ -23,7 +23,6 @@ from lammps_run import PROGRAMS, TIMEOUT, Run, deck, lammps_version, require_lam
 from lammps_systems import TYPES, ethanol
 from toy_potential import ToyModel, write_toy_model
 
-
 TORCHSCRIPT = "libframes_torchscript.so"
 
 
