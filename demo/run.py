@@ -18,7 +18,7 @@ from plots import plot_energy, plot_forces
 from rich.console import Console
 from rich.table import Table
 
-from engines import lammps_nve, lammps_parity, openmm_nve, openmm_parity
+from engines import LABELS, lammps_nve, lammps_parity, openmm_nve, openmm_parity
 from frames.ase import FramesCalculator
 from frames.config import load_config
 from frames.data.trajectory import Trajectory
@@ -142,7 +142,7 @@ def show(report: Report) -> None:
     table = Table(title="FRAMES demo: ethanol, GFN2-xTB", show_header=False)
     table.add_row("force MAE, later block never seen in training", f"{test['force_mae_mev_per_angstrom']:.1f} meV/Å")
     table.add_row("energy MAE, the same block", f"{test['energy_mae_mev']:.2f} meV")
-    for name, label in (("lammps", "LAMMPS"), ("openmm_torchforce", "OpenMM TorchForce")):
+    for name, label in LABELS.items():
         one, two = report["parity"][name], report["parity_float64"][name]
         table.add_section()
         table.add_row(f"{label} − ASE, float32", f"{one['energy_ev']:.1e} eV, {one['force_ev_per_angstrom']:.1e} eV/Å")

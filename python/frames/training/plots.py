@@ -12,6 +12,7 @@ def plot_learning_curve(rows: Sequence[Mapping[str, float]], path: Path) -> None
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import FuncFormatter
 
     figure, left = plt.subplots(figsize=(6.5, 4), layout="constrained")
     steps = [row["step"] for row in rows]
@@ -25,6 +26,9 @@ def plot_learning_curve(rows: Sequence[Mapping[str, float]], path: Path) -> None
     right.plot(steps, energy, color="tab:orange", marker=marker, markersize=3)
     right.set(yscale="log")
     right.set_ylabel("validation energy MAE (meV)", color="tab:orange")
+    for axis in (left.yaxis, right.yaxis):  # 20 and 0.5, not 2 × 10¹
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "235" else ""))
     left.set_title(f"lowest force MAE {min(force):.1f} meV/Å after {rows[-1]['seconds'] / 60:.1f} min of training")
     left.grid(alpha=0.3, which="both")
     figure.savefig(path, dpi=150)
