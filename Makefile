@@ -3,6 +3,7 @@
 #   make demo          trajectory → training → model file → LAMMPS and OpenMM, with a report in demo/out
 #   make test          lint, types, all tests, in the default environment (PyTorch 2.9, TorchForce)
 #   make test-latest   all tests but TorchForce's with the newest PyTorch
+#   make bench-peers   MACE, NequIP, Allegro and DeePMD-kit beside this package, on the same structures
 #   make setup         the default environment alone
 #   make format        clang-format and ruff on the whole tree
 #   make clean         build products and environments; downloaded and generated data stay
@@ -16,10 +17,13 @@ CXX_FILES := $(shell find cpp tests/cpp -name '*.cpp' -o -name '*.h' 2>/dev/null
 # Python sources are used in place (editable installation), so only the compiled parts are ever built again.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo setup setup-latest test test-latest lint format clean
+.PHONY: demo bench-peers setup setup-latest test test-latest lint format clean
 
 demo: setup
 	@$(VENV)/bin/python demo/run.py
+
+bench-peers: setup
+	@$(VENV)/bin/python benchmarks/peers/run.py
 
 setup: $(VENV)/.built
 
