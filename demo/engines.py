@@ -111,10 +111,12 @@ def openmm_nve(model: Path, trajectory: Trajectory, frame: int, *, steps: int, d
 
 def _context(model: Path, trajectory: Trajectory, dt: float, platform: str):  # type: ignore[no-untyped-def]
     import openmm
+    import torch
     from openmm import unit
 
     from frames.openmm import torch_force
 
+    torch.set_num_threads(1)  # nine atoms are too few to share
     system = openmm.System()
     for z in trajectory.atomic_numbers:
         system.addParticle(atomic_masses[z])
