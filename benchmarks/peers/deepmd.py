@@ -1,4 +1,4 @@
-"""DeePMD-kit: se_e2_a in float32, trained by `dp train`, frozen, compressed, and run by its own pair style in LAMMPS."""
+"""DeePMD-kit: se_e2_a in float32, trained by `dp train`, frozen, compressed, and run by its pair style in LAMMPS."""
 
 from __future__ import annotations
 
@@ -82,6 +82,9 @@ def _threads(count: int) -> dict[str, str]:
 
 
 def _input(model: Model, sel: list[int], steps: int, data: Path) -> dict[str, Any]:
+    # `dp train` saves only at steps that it displays, so the last one must be one of them
+    display = max(1, min(1000, steps // 10))
+    steps = steps // display * display
     return {
         "model": {
             "type_map": list(ELEMENTS),
@@ -110,7 +113,7 @@ def _input(model: Model, sel: list[int], steps: int, data: Path) -> dict[str, An
             "numb_steps": steps,
             "seed": 1,
             "disp_file": "lcurve.out",
-            "disp_freq": max(1, min(1000, steps // 10)),
+            "disp_freq": display,
             "save_freq": steps,
         },
     }

@@ -93,18 +93,22 @@ def call(command: list[Any], log: Path, threads: int = 1, cwd: Path | None = Non
 class WorkerSession:
     """A process of `workers/` that keeps a model in ASE and answers requests."""
 
-    def __init__(self, command: list[Any], log: Path, threads: int) -> None:
+    def __init__(self, command: list[Any], log: Path, threads: int, **environment: str) -> None:
         """Starts the worker and waits until it has taken its first steps. Raises PeerError."""
         self._log = log
+        reading, writing = os.pipe()
         with log.open("w") as output:
             self._process = subprocess.Popen(
                 [str(part) for part in command],
-                env=environment_variables(threads),
+                env=environment_variables(threads, ANSWERS=str(writing), **environment),
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=output,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=(writing,),
                 text=True,
             )
+        os.close(writing)
+        self._answers = os.fdopen(reading)
         self._answer()
 
     def blocks(self, steps: int, repeats: int) -> list[float]:
@@ -120,6 +124,7 @@ class WorkerSession:
 
     def close(self) -> None:
         self._process.stdin.close()
+        self._answers.close()
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
@@ -135,7 +140,7 @@ class WorkerSession:
         return self._answer()
 
     def _answer(self) -> dict[str, Any]:
-        line = self._process.stdout.readline()
+        line = self._answers.readline()
         if not line:
             self._process.wait()
             raise PeerError(f"the worker ended: {last_lines(self._log.read_text(errors='replace'))}")

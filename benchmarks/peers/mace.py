@@ -13,6 +13,9 @@ from engine import WORKERS, Model, Route, Session, WorkerSession, call
 from environments import python_of
 from systems import geometry, training_frames
 
+# e3nn 0.4, which MACE needs, keeps its constants in a file that newer PyTorch refuses to read otherwise.
+_SETTINGS = {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
+
 
 class Mace:
     environment = "mace"
@@ -32,7 +35,7 @@ class Mace:
         }
         (folder / "settings.json").write_text(json.dumps(settings, indent=1))
         python = python_of("mace")
-        call([python, WORKERS / "mace_train.py", folder / "settings.json"], folder / "train.log", threads)
+        call([python, WORKERS / "mace_train.py", folder / "settings.json"], folder / "train.log", threads, **_SETTINGS)
 
     def forces(self, model: Model, folder: Path, frames: Path) -> np.ndarray:
         session = self._worker(folder, "eager", 1, "ethanol")
@@ -54,4 +57,4 @@ class Mace:
 
     def _worker(self, folder: Path, kind: str, threads: int, system: str) -> WorkerSession:
         command = [python_of("mace"), WORKERS / "mace_worker.py", folder / "model.pt", kind, threads, geometry(system)]
-        return WorkerSession(command, folder / f"worker-{system}-{kind}-{threads}.log", threads)
+        return WorkerSession(command, folder / f"worker-{system}-{kind}-{threads}.log", threads, **_SETTINGS)

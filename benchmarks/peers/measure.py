@@ -112,12 +112,12 @@ def _choose(model: Model, trained: Trained, system: str, threads: int) -> Timed:
 
 
 def _first_look(session: Session) -> tuple[int, float]:
-    """Steps of a block of the right length, and the median ms per step of three of them."""
+    """Steps of a block of the right length, and the ms per step of the fastest of three."""
     try:
         once = session.blocks(10, 2)[-1] / 10
         steps = int(np.clip(BLOCK_SECONDS / max(once, 1e-7), FEWEST, MOST))
         steps = max(10, steps // 10 * 10) if steps > 10 else steps
-        return steps, float(np.median(_milliseconds(session, steps, 3)))
+        return steps, min(_milliseconds(session, steps, 3))
     finally:
         session.close()
 

@@ -75,8 +75,7 @@ def _config(model: Model, loss: str, minutes: float, folder: Path) -> dict[str, 
             "max_epochs": -1,
             "max_time": limit,
             "check_val_every_n_epoch": 1,
-            # so that also a training shorter than an epoch is validated, and a long one not all the time
-            "val_check_interval": 95,
+            "min_epochs": 1,  # or a very short training would leave no checkpoint
             "enable_progress_bar": False,
             "logger": False,
             "gradient_clip_val": 10.0,
@@ -87,6 +86,8 @@ def _config(model: Model, loss: str, minutes: float, folder: Path) -> dict[str, 
                     "filename": "best",
                     "monitor": monitor,
                     "enable_version_counter": False,
+                    # during validation the averaged weights have changed places with the current ones
+                    "save_on_train_epoch_end": True,
                 }
             ],
         },

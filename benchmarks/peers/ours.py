@@ -30,6 +30,7 @@ task = "none"  # the frames of rMD17 are in random order: there are no pairs
 steps = 100000000
 minutes = {minutes}
 threads = {threads}
+validate_every = 100
 """
 
 

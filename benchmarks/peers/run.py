@@ -25,9 +25,7 @@ def main(
     minutes: Annotated[float, typer.Option(help="Wall time of each training.")] = 15.0,
     rounds: Annotated[int, typer.Option(help="Turns of every model on every system.")] = 15,
     threads: Annotated[int, typer.Option(help="Cores to use at most.")] = 2,
-    losses: Annotated[
-        str, typer.Option(help="Of the peers: best (train with both, keep the better), l1, mse.")
-    ] = "best",
+    losses: Annotated[str, typer.Option(help="Of the peers: best (the better of both), l1, mse.")] = "best",
     models: Annotated[list[str] | None, typer.Option("--model", help="Only these rows.")] = None,
     systems: Annotated[list[str] | None, typer.Option("--system", help="Only these systems.")] = None,
     output: Annotated[Path, typer.Option(help="Folder of results.json, table.md and error_cost.png.")] = HERE,

@@ -1,7 +1,8 @@
 """The loop of a worker: one process in the environment of an engine, told by lines of JSON what to do.
 
 Requests: {"do": "steps", "count": n}, {"do": "graph", "count": n}, {"do": "forces", "frames": xyz, "out": npy}.
-Each answer is one line of JSON on the standard output; whatever the engine prints goes to the standard error.
+Each answer is one line of JSON on the descriptor that the environment variable ANSWERS names; the standard output is
+left to whatever the engine prints.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ase.calculators.calculator import Calculator
 from ase.md.verlet import VelocityVerlet
 
 TIME_STEP = 1e-3 * units.fs  # so short that untrained chemistry cannot change the geometry during a run
+WARM_UP = 5.0  # seconds at most, unless a few steps take longer
 
 
 def serve(calculator: Calculator, system: str, graph: Callable[[Atoms], Callable[[], Any]] | None) -> None:
@@ -29,12 +31,11 @@ def serve(calculator: Calculator, system: str, graph: Callable[[Atoms], Callable
     `graph` takes the structure and returns a function that evaluates energy and forces of it from a neighbour list
     made beforehand; None where the engine has no such entrance.
     """
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
+    answers = os.fdopen(int(os.environ["ANSWERS"]), "w")
     atoms = ase.io.read(system)
     atoms.calc = calculator
     dynamics = VelocityVerlet(atoms, timestep=TIME_STEP)
-    dynamics.run(3)
+    _warm_up(dynamics)
     evaluate = graph(atoms) if graph else None
 
     def steps(count: int) -> dict[str, float]:
@@ -59,6 +60,14 @@ def serve(calculator: Calculator, system: str, graph: Callable[[Atoms], Callable
         else:
             answer = {"steps": steps, "graph": evaluations}[request["do"]](request["count"])
         print(json.dumps(answer), file=answers, flush=True)
+
+
+def _warm_up(dynamics: VelocityVerlet) -> None:
+    """Compilers of PyTorch specialise again and again during the first steps."""
+    since, steps = time.perf_counter(), 0
+    while steps < 5 or (steps < 50 and time.perf_counter() - since < WARM_UP):
+        dynamics.run(1)
+        steps += 1
 
 
 def write_forces(calculator: Calculator, frames: str, out: str) -> None:
