@@ -1,4 +1,4 @@
-"""DeePMD-kit: se_e2_a in float32, trained by `dp train`, frozen, compressed, and run by its pair style in LAMMPS."""
+"""DeePMD-kit: se_e2_a in float32, trained by `dp train`, frozen, compressed, run by its own pair style in LAMMPS."""
 
 from __future__ import annotations
 
