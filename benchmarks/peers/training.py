@@ -37,7 +37,7 @@ def trained(engine: Engine, model: Model, losses: str, minutes: float, threads: 
     for loss in chosen:
         try:
             found.append(_train_once(engine, model, loss, minutes, threads))
-        except PeerError as error:  # noqa: PERF203 - a training takes minutes
+        except PeerError as error:
             reasons.append(f"{loss}: {error}")
             print(f"   {model.name}, loss {loss}: {error}", flush=True)
     if not found:
