@@ -19,6 +19,10 @@ namespace {
 /// Work of an atom in units of an edge, for dividing atoms among threads.
 constexpr std::int64_t edges_per_atom = 24;
 
+/// Atoms whose messages are summed for one block of channels after the other: many, so that what they need of
+/// their neighbours for one block of channels is fetched once and stays in cache.
+constexpr int message_block = 256;
+
 /// Hands out consecutive pieces of one allocation, each on a cache line. With a null base it only counts.
 template <class T>
 class Carver {
@@ -98,10 +102,10 @@ struct Engine<T>::Run {
     count(step);
   }
 
-  /// Calls f(first, last) for blocks of atoms of nearly equal size.
+  /// Calls f(first, last) for blocks of at most `size` atoms, all nearly equal.
   template <class F>
-  void for_blocks(const F& f) const {
-    const int atoms = end - begin, blocks = (atoms + atom_block - 1) / atom_block;
+  static void for_blocks(int begin, int end, int size, const F& f) {
+    const int atoms = end - begin, blocks = (atoms + size - 1) / size;
     for (int b = 0; b < blocks; ++b) {
       f(begin + static_cast<int>(static_cast<std::int64_t>(atoms) * b / blocks),
         begin + static_cast<int>(static_cast<std::int64_t>(atoms) * (b + 1) / blocks));
@@ -109,7 +113,7 @@ struct Engine<T>::Run {
   }
 
   void embed() {
-    for_blocks([&](int first, int last) {
+    for_blocks(begin, end, atom_block, [&](int first, int last) {
       call(Profile::geometry, kernels.geometry, first, last);
       call(Profile::embed_edges, kernels.embed_edges, first, last);
       call(Profile::embed_nodes, kernels.embed_nodes, first, last);
@@ -119,28 +123,32 @@ struct Engine<T>::Run {
 
   /// An interaction and the start of the next one; after the last, the readout and the start of the way back.
   void forward(int layer) {
-    for_blocks([&](int first, int last) {
-      call(Profile::messages, kernels.messages, layer, first, last);
-      call(Profile::update, kernels.update, layer, first, last);
-      if (layer + 1 < parameters.layers) {
-        call(Profile::mix, kernels.mix, layer + 1, first, last);
-      } else {
-        call(Profile::readout, kernels.readout, first, last);
-        call(Profile::update_backward, kernels.update_backward, layer, first, last);
-      }
+    for_blocks(begin, end, message_block, [&](int first_message, int last_message) {
+      call(Profile::messages, kernels.messages, layer, first_message, last_message);
+      for_blocks(first_message, last_message, atom_block, [&](int first, int last) {
+        call(Profile::update, kernels.update, layer, first, last);
+        if (layer + 1 < parameters.layers) {
+          call(Profile::mix, kernels.mix, layer + 1, first, last);
+        } else {
+          call(Profile::readout, kernels.readout, first, last);
+          call(Profile::update_backward, kernels.update_backward, layer, first, last);
+        }
+      });
     });
   }
 
   void backward(int layer) {
-    for_blocks([&](int first, int last) {
-      call(Profile::messages_backward, kernels.messages_backward, layer, first, last);
-      call(Profile::mix_backward, kernels.mix_backward, layer, first, last);
-      if (layer > 0) {
-        call(Profile::update_backward, kernels.update_backward, layer - 1, first, last);
-      } else {
-        call(Profile::embed_nodes_backward, kernels.embed_nodes_backward, first, last);
-        call(Profile::embed_edges_backward, kernels.embed_edges_backward, first, last);
-      }
+    for_blocks(begin, end, message_block, [&](int first_message, int last_message) {
+      call(Profile::messages_backward, kernels.messages_backward, layer, first_message, last_message);
+      for_blocks(first_message, last_message, atom_block, [&](int first, int last) {
+        call(Profile::mix_backward, kernels.mix_backward, layer, first, last);
+        if (layer > 0) {
+          call(Profile::update_backward, kernels.update_backward, layer - 1, first, last);
+        } else {
+          call(Profile::embed_nodes_backward, kernels.embed_nodes_backward, first, last);
+          call(Profile::embed_edges_backward, kernels.embed_edges_backward, first, last);
+        }
+      });
     });
   }
 
