@@ -40,7 +40,7 @@ class Session(Protocol):
     """A model and a system, ready to take steps; may hold a process."""
 
     def blocks(self, steps: int, repeats: int) -> list[float]:
-        """Seconds of each of `repeats` blocks of that many MD steps. Raises PeerError."""
+        """ms per step of each of `repeats` blocks of about that many MD steps. Raises PeerError."""
 
     def graph(self, count: int) -> float | None:
         """Seconds of that many evaluations without neighbour list and integrator; None where there is no such way."""
@@ -112,7 +112,7 @@ class WorkerSession:
         self._answer()
 
     def blocks(self, steps: int, repeats: int) -> list[float]:
-        return [self._ask(do="steps", count=steps)["seconds"] for _ in range(repeats)]
+        return [1e3 * self._ask(do="steps", count=steps)["seconds"] / steps for _ in range(repeats)]
 
     def graph(self, count: int) -> float | None:
         return self._ask(do="graph", count=count)["seconds"]

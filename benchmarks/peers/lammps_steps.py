@@ -44,7 +44,7 @@ class LammpsSession:
         launcher = [self._programs / "mpiexec", "-n", self._ranks] if self._ranks > 1 else []
         lmp = [self._programs / "lmp", "-in", "in.steps", "-log", "none", "-nocite"]
         output = call([*launcher, *lmp], self._folder / "lmp.log", self._threads, **self._environment)
-        times = [float(seconds) for seconds, _ in _LOOP.findall(output)]
+        times = [1e3 * float(seconds) / int(count) for seconds, count in _LOOP.findall(output)]
         if len(times) != repeats + 1:
             raise PeerError(f"lmp printed {len(times)} loop times, expected {repeats + 1}")
         return times[1:]

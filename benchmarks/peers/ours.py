@@ -72,7 +72,11 @@ class Ours:
         return [
             *found,
             Route("ASE step, native backend, 1 thread", "ase native"),
-            Route(f"LAMMPS step, TorchScript backend, {threads} threads", "lammps torchscript", threads),
+            Route(
+                f"LAMMPS step, TorchScript backend, {threads} thread{'s' if threads > 1 else ''}",
+                "lammps torchscript",
+                threads,
+            ),
         ]
 
     def open(self, model: Model, folder: Path, route: Route, system: str) -> Session:

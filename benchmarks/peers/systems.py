@@ -127,8 +127,11 @@ def _aspirin() -> Atoms:
 
 
 def _relative(atoms: Atoms, isolated: dict[str, float]) -> Atoms:
-    """The frame without box, its energy relative to the isolated atoms."""
-    result = Atoms(atoms.symbols, positions=atoms.positions)
+    """The open molecule, its energy relative to the isolated atoms.
+
+    The cell means nothing but has a volume: `nequip-compile` compares stresses, which are NaN without one.
+    """
+    result = Atoms(atoms.symbols, positions=atoms.positions, cell=50.0 * np.eye(3), pbc=False)
     energy = atoms.get_potential_energy() - sum(isolated[s] for s in atoms.symbols)
     result.calc = SinglePointCalculator(result, energy=energy, forces=atoms.get_forces())
     return result

@@ -29,7 +29,14 @@ def main(model: str, route: str, threads: str, system: str) -> None:
 
         def evaluate() -> Any:
             copy = calculator._clone_batch(batch)
-            return calculator.models[0](copy.to_dict(), training=calculator.use_compile, compute_stress=False)
+            # the same arguments as in the calculator, or torch.compile would start again
+            return calculator.models[0](
+                copy.to_dict(),
+                compute_stress=True,
+                training=calculator.use_compile,
+                compute_edge_forces=False,
+                compute_atomic_stresses=False,
+            )
 
         return evaluate
 

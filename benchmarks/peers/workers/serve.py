@@ -37,6 +37,8 @@ def serve(calculator: Calculator, system: str, graph: Callable[[Atoms], Callable
     dynamics = VelocityVerlet(atoms, timestep=TIME_STEP)
     _warm_up(dynamics)
     evaluate = graph(atoms) if graph else None
+    if evaluate is not None:
+        evaluate()
 
     def steps(count: int) -> dict[str, float]:
         start = time.perf_counter()
