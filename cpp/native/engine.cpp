@@ -47,14 +47,14 @@ void carve_nodes(Carver<T>& carver, Arrays<T>& a, int layers, std::size_t channe
                  std::size_t nodes) {
   const std::size_t features = components * channels * computed, invariants = 3 * channels * computed;
   a.embedded = carver.take(features);
-  a.embedded_hidden = carver.take(channels * computed);
+  a.embedded_slopes = carver.take(channels * computed);
   a.embedded_factors = carver.take(invariants);
   a.features = carver.take(features);
   for (int l = 0; l < layers; ++l) {
     a.layers[l].mixed = carver.take(components * channels * nodes);
     a.layers[l].messages = carver.take(components * channels * nodes);
     a.layers[l].update = carver.take(features);
-    a.layers[l].hidden = carver.take(channels * computed);
+    a.layers[l].slopes = carver.take(channels * computed);
     a.layers[l].factors = carver.take(invariants);
   }
   a.gradient = carver.take(features);
@@ -67,6 +67,7 @@ void carve_scratch(Carver<T>& carver, Scratch<T>& s, const Parameters<T>& p) {
   for (T*& tensors : s.tensors) tensors = carver.take(components * rows);
   for (T*& invariants : s.invariants) invariants = carver.take(3 * rows);
   s.rows = carver.take(rows);
+  s.saturation = carver.take(rows);
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ struct LayerArrays {
   T* mixed = nullptr;     ///< features [nodes]: Y
   T* messages = nullptr;  ///< features [nodes]: M, then dE/dM
   T* update = nullptr;    ///< features [computed]: D, then dE/dY, at first without the neighbours' part
-  T* hidden = nullptr;    ///< rows [computed]: the gate's hidden layer before its activation
+  T* slopes = nullptr;    ///< rows [computed]: slope of the activation in the hidden layer of the gate
   T* factors = nullptr;   ///< invariants [computed]: the gate's factors
 };
 
@@ -39,7 +39,7 @@ struct Arrays {
 
   // nodes
   T* embedded = nullptr;             ///< features [computed]: before the embedding's gate
-  T* embedded_hidden = nullptr;      ///< rows [computed]
+  T* embedded_slopes = nullptr;      ///< rows [computed]
   T* embedded_factors = nullptr;     ///< invariants [computed]
   T* features = nullptr;             ///< features [computed]: X of the current layer
   LayerArrays<T>* layers = nullptr;  ///< [layers]
@@ -50,10 +50,11 @@ struct Arrays {
 /// Memory for one block of atoms, used within a kernel or handed from one to the next.
 template <class T>
 struct Scratch {
-  T* sums = nullptr;      ///< features of the embedding's sums
-  T* tensors[3] = {};     ///< features
-  T* invariants[2] = {};  ///< invariants
-  T* rows = nullptr;      ///< rows
+  T* sums = nullptr;        ///< features of the embedding's sums
+  T* tensors[3] = {};       ///< features
+  T* invariants[2] = {};    ///< invariants
+  T* rows = nullptr;        ///< rows
+  T* saturation = nullptr;  ///< rows: 1 / (1 + |P|^2)
 };
 
 /// The steps of an evaluation for atoms [begin, end), at most `atom_block` of them, compiled for one

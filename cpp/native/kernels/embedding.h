@@ -126,7 +126,7 @@ void embed_nodes(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& s
       store_tensor(xi + feature, r);
     });
   }
-  gate(p.embedding.gate, x, atoms, c, scratch, a.embedded_hidden + start, factors);
+  gate(p.embedding.gate, x, atoms, c, scratch, a.embedded_slopes + start, factors);
   T* const out = a.features + components * start;
   for_channels<T>(atoms, c, [&](auto feature, auto invariant, auto) {
     const auto f = load_parts<V>(factors + invariant);
@@ -142,7 +142,7 @@ void embed_nodes_backward(const Parameters<T>& p, const Arrays<T>& a, const Scra
   const std::ptrdiff_t start = static_cast<std::ptrdiff_t>(begin) * c;
   T* const g = a.gradient + components * start;
   gate_backward(p.embedding.gate, a.embedded + components * start, atoms, c, scratch,
-                a.embedded_hidden + start, a.embedded_factors + 3 * start, g);
+                a.embedded_slopes + start, a.embedded_factors + 3 * start, g);
   for (int i = 0; i < atoms; ++i) {
     const T* const scale = p.embedding.scale + static_cast<std::ptrdiff_t>(a.species[begin + i]) * 3 * c;
     T* const gi = g + static_cast<std::ptrdiff_t>(i) * components * c;

@@ -47,18 +47,21 @@ FRAMES_INLINE Tensor<V> invariants_backward(const Tensor<V>& x, const Parts<V>& 
   return r;
 }
 
-/// Factors for x (features of `atoms` atoms) from its invariants. Keeps the hidden layer for the way back.
+/// Factors for x (features of `atoms` atoms) from its invariants. Keeps the slopes of the activation for the
+/// way back.
 template <class T>
 inline void gate(const GateParameters<T>& gate, const T* x, int atoms, int channels,
-                 const Scratch<T>& scratch, T* hidden, T* factors) {
+                 const Scratch<T>& scratch, T* slopes, T* factors) {
   using V = Vec<T>;
   T* const inv = scratch.invariants[0];
   for_channels<T>(atoms, channels, [&](auto feature, auto invariant, auto) {
     store_parts(inv + invariant, invariants(load_tensor<V>(x + feature)));
   });
-  dense(inv, gate.first.forward, hidden, atoms);
+  dense(inv, gate.first.forward, scratch.rows, atoms);
   for_channels<T>(atoms, channels, [&](auto, auto, auto row) {
-    store(scratch.rows + row, silu<T, lanes<T>>(load<V>(hidden + row)).value);
+    const auto hidden = silu<T, lanes<T>>(load<V>(scratch.rows + row));
+    store(scratch.rows + row, hidden.value);
+    store(slopes + row, hidden.slope);
   });
   dense(scratch.rows, gate.second.forward, factors, atoms);
 }
@@ -66,7 +69,7 @@ inline void gate(const GateParameters<T>& gate, const T* x, int atoms, int chann
 /// On entry `g` holds the gradient with respect to factors * x, on return that with respect to x.
 template <class T>
 inline void gate_backward(const GateParameters<T>& gate, const T* x, int atoms, int channels,
-                          const Scratch<T>& scratch, const T* hidden, const T* factors, T* g) {
+                          const Scratch<T>& scratch, const T* slopes, const T* factors, T* g) {
   using V = Vec<T>;
   for_channels<T>(atoms, channels, [&](auto feature, auto invariant, auto) {
     const auto gradient = load_tensor<V>(g + feature);
@@ -76,7 +79,7 @@ inline void gate_backward(const GateParameters<T>& gate, const T* x, int atoms, 
   });
   dense(scratch.invariants[0], gate.second.backward, scratch.rows, atoms);
   for_channels<T>(atoms, channels, [&](auto, auto, auto row) {
-    store(scratch.rows + row, load<V>(scratch.rows + row) * silu<T, lanes<T>>(load<V>(hidden + row)).slope);
+    store(scratch.rows + row, load<V>(scratch.rows + row) * load<V>(slopes + row));
   });
   dense(scratch.rows, gate.first.backward, scratch.invariants[1], atoms);
   for_channels<T>(atoms, channels, [&](auto feature, auto invariant, auto) {

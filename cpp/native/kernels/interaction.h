@@ -123,7 +123,7 @@ void update(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& scratc
                m = load_tensor<V>(at.messages + first + feature);
     store_tensor(q + feature, saturate<T>(many_body<T>(y, m)).value);
   });
-  gate(parameters.gate, q, atoms, c, scratch, at.hidden + start, factors);
+  gate(parameters.gate, q, atoms, c, scratch, at.slopes + start, factors);
   for_channels<T>(atoms, c, [&](auto feature, auto invariant, auto) {
     const auto f = load_parts<V>(factors + invariant);
     store_tensor(q + feature, scaled(load_tensor<V>(q + feature), f.scalar, f.antisymmetric, f.symmetric));
@@ -146,7 +146,7 @@ void update_backward(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T
   const InteractionParameters<T>& parameters = p.interactions[layer];
   T* const g = scratch.tensors[1];
   T* const q = scratch.tensors[0];
-  for_channels<T>(atoms, c, [&](auto feature, auto, auto) {
+  for_channels<T>(atoms, c, [&](auto feature, auto, auto row) {
     const auto d = load_tensor<V>(at.update + first + feature),
                dx = load_tensor<V>(a.gradient + first + feature);
     store_tensor(g + feature, dx + anticommutator<T>(dx, transposed(d)));
@@ -154,17 +154,18 @@ void update_backward(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T
     store_tensor(x, load_tensor<V>(x) - added<T>(d));
     const auto y = load_tensor<V>(at.mixed + first + feature),
                m = load_tensor<V>(at.messages + first + feature);
-    store_tensor(q + feature, saturate<T>(many_body<T>(y, m)).value);
+    const auto s = saturate<T>(many_body<T>(y, m));
+    store_tensor(q + feature, s.value);
+    store(scratch.saturation + row, s.factor);
   });
   T* const dq = scratch.tensors[2];
   mix(g, parameters.after.backward, dq, atoms);
-  gate_backward(parameters.gate, q, atoms, c, scratch, at.hidden + start, at.factors + 3 * start, dq);
-  for_channels<T>(atoms, c, [&](auto feature, auto, auto) {
+  gate_backward(parameters.gate, q, atoms, c, scratch, at.slopes + start, at.factors + 3 * start, dq);
+  for_channels<T>(atoms, c, [&](auto feature, auto, auto row) {
+    const Saturated<V> s{load_tensor<V>(q + feature), load<V>(scratch.saturation + row)};
+    const Tensor<V> dp = saturate_backward<T>(s, load_tensor<V>(dq + feature));
     const auto y = load_tensor<V>(at.mixed + first + feature),
                m = load_tensor<V>(at.messages + first + feature);
-    const Tensor<V> p0 = many_body<T>(y, m);
-    const V factor = T(1) / (T(1) + product(p0, p0));
-    const Tensor<V> dp = saturate_backward<T>(p0, factor, load_tensor<V>(dq + feature));
     store_tensor(at.messages + first + feature, anticommutator<T>(dp, transposed(y)) + dp);
     store_tensor(at.update + first + feature, anticommutator<T>(dp, transposed(y + y + m)));
   });
@@ -180,11 +181,9 @@ void mix_backward(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& 
   T* const g = scratch.tensors[0];
   mix(a.layers[layer].update + first, p.interactions[layer].before.backward, g, end - begin);
   for_channels<T>(end - begin, p.channels, [&](auto feature, auto, auto) {
-    const auto x = load_tensor<V>(a.features + first + feature);
-    const V factor = T(1) / (T(1) + product(x, x));
-    store_tensor(a.gradient + first + feature,
-                 load_tensor<V>(a.gradient + first + feature) +
-                     saturate_backward<T>(x, factor, load_tensor<V>(g + feature)));
+    const auto s = saturate<T>(load_tensor<V>(a.features + first + feature));
+    T* const gradient = a.gradient + first + feature;
+    store_tensor(gradient, load_tensor<V>(gradient) + saturate_backward<T>(s, load_tensor<V>(g + feature)));
   });
 }
 
@@ -215,10 +214,9 @@ void readout(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& scrat
   }
   dense(scratch.rows, p.readout.hidden.backward, scratch.invariants[0], atoms);
   for_channels<T>(atoms, c, [&](auto feature, auto invariant, auto) {
-    const auto xi = load_tensor<V>(x + feature);
-    const auto s = saturate<T>(xi);
+    const auto s = saturate<T>(load_tensor<V>(x + feature));
     const auto g = invariants_backward<T>(s.value, load_parts<V>(scratch.invariants[0] + invariant));
-    store_tensor(a.gradient + first + feature, saturate_backward<T>(xi, s.factor, g));
+    store_tensor(a.gradient + first + feature, saturate_backward<T>(s, g));
   });
 }
 

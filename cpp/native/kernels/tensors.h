@@ -151,13 +151,14 @@ FRAMES_INLINE Saturated<V> saturate(const Tensor<V>& x) {
   return {scaled(x, factor, factor, factor), factor};
 }
 
-/// Gradient with respect to x from the gradient g with respect to X / (1 + |X|^2).
+/// Gradient with respect to X from the gradient g with respect to S = X / (1 + |X|^2): g / (1 + |X|^2) - 2 S
+/// (S . g)
 template <class T, class V>
-FRAMES_INLINE Tensor<V> saturate_backward(const Tensor<V>& x, V factor, const Tensor<V>& g) {
-  const V along = T(2) * factor * factor * product(x, g);
+FRAMES_INLINE Tensor<V> saturate_backward(const Saturated<V>& s, const Tensor<V>& g) {
+  const V along = T(2) * product(s.value, g);
   Tensor<V> r;
 #pragma GCC unroll 9
-  for (int i = 0; i < components; ++i) r.c[i] = factor * g.c[i] - along * x.c[i];
+  for (int i = 0; i < components; ++i) r.c[i] = s.factor * g.c[i] - along * s.value.c[i];
   return r;
 }
 
