@@ -19,6 +19,9 @@ namespace {
 /// Work of an atom in units of an edge, for dividing atoms among threads.
 constexpr std::int64_t edges_per_atom = 24;
 
+/// Below this many atoms per thread, meeting the other threads takes longer than they save.
+constexpr int atoms_per_thread = 16;
+
 /// Atoms whose messages are summed for one block of channels after the other: many, so that what they need of
 /// their neighbours for one block of channels is fetched once and stays in cache.
 constexpr int message_block = 256;
@@ -317,12 +320,13 @@ void Engine<T>::evaluate(const Graph& graph, GhostExchange* exchange, Output& ou
              measuring_ ? &profiles_[thread] : nullptr};
     part.evaluate(meet);
   };
-  if (threads_ == 1) {
+  const int threads = std::max(1, std::min(threads_, computed / atoms_per_thread));
+  if (threads == 1) {
     divide(computed, 1);
     run(0, swap_ghosts);
   } else {
 #ifdef _OPENMP
-#pragma omp parallel num_threads(threads_)
+#pragma omp parallel num_threads(threads)
     {
 #pragma omp single
       divide(computed, omp_get_num_threads());  // which can be fewer than asked for

@@ -54,7 +54,8 @@ struct Profile {
 template <class T>
 class Engine {
  public:
-  /// @param threads of an evaluation, at least 1; more than 1 takes effect where built with OpenMP.
+  /// @param threads of an evaluation, at least 1. More take effect where built with OpenMP, and for as many
+  /// times 16 atoms.
   Engine(std::shared_ptr<const Model<T>> model, InstructionSet set, int threads);
 
   /// Energies of local atoms and dE/d(edge vectors).
