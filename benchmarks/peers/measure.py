@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-
 from catalogue import ENGINES
 from engine import Model, Route, Session
 from errors import PeerError
