@@ -29,7 +29,7 @@ def blocks() -> list[tuple[str | None, str, str]]:
 @pytest.mark.torchforce
 @pytest.mark.slow
 def test_the_commands_of_the_readme(tmp_path: Path) -> None:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "2"}
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
     ran = 0
     for file, language, text in blocks():
         if file:

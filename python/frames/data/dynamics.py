@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from frames.data.trajectory import Floats, Integers
-from frames.data.xtb import tblite
+from frames.data.xtb import one_thread, tblite
 from frames.errors import FramesError
 from frames.units import AMU_ANGSTROM2_PER_FS2, BOLTZMANN
 
@@ -54,6 +54,12 @@ class Preparation:
 
 
 def prepare(how: Preparation, atomic_numbers: Integers, positions: Floats) -> tuple[Floats, Floats]:
+    """As `_prepare`, on one thread."""
+    with one_thread().limit(limits=1):
+        return _prepare(how, atomic_numbers, positions)
+
+
+def _prepare(how: Preparation, atomic_numbers: Integers, positions: Floats) -> tuple[Floats, Floats]:
     """Positions (Å) and velocities (Å/fs) from which constant-energy dynamics has the temperature asked for.
 
     The geometry is relaxed, velocities are drawn from the Maxwell-Boltzmann distribution, Langevin dynamics follows.

@@ -3,7 +3,9 @@ together."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import re
 from importlib import metadata
 from typing import Any
 
@@ -48,7 +50,22 @@ def import_openmmtorch() -> Any:
         ) from None
     finally:
         root.removeFilter(_not_about_simtk)
+    _load_plugin()
     return openmmtorch
+
+
+def _load_plugin() -> None:
+    """Loads the plug-in of TorchForce if OpenMM could not.
+
+    OpenMM loads its plug-ins when it is imported. This one needs libraries of PyTorch: it fails where a script
+    imports openmm before torch, and every Context then says that no platform supports the force.
+    """
+    openmm = import_openmm()
+    for failure in openmm.Platform.getPluginLoadFailures():
+        found = re.match(r"Error loading library (\S*libOpenMMTorch(?:Reference|CPU|CUDA)\.so): ", failure)
+        if found:
+            with contextlib.suppress(openmm.OpenMMException):  # a platform that this machine does not have
+                openmm.Platform.loadPluginLibrary(found[1])
 
 
 def check_torch_fits(openmmtorch: str, torch: str, *, from_wheel: bool) -> None:
