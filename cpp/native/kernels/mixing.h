@@ -93,7 +93,7 @@ struct ColumnTiles {
 template <class T, int P>
 inline void multiply(Rows<const T> in, const Matrix<T>& matrix, Rows<T> out, int atoms) {
   constexpr bool many = FRAMES_NATIVE_REGISTERS >= 32;
-  constexpr int tile = P == 1 ? (many ? 8 : 4) : P == 3 ? (many ? 4 : 2) : (many ? 2 : 1);
+  constexpr int tile = P == 1 ? (many ? 8 : 6) : P == 3 ? (many ? 4 : 2) : (many ? 2 : 1);
   constexpr int width = lanes<T>;
   // Two vectors of columns lie in one block of channels, or are two blocks.
   const std::ptrdiff_t w_next = width == block ? static_cast<std::ptrdiff_t>(matrix.inputs) * block : width;
