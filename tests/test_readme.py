@@ -51,7 +51,7 @@ def test_the_commands_of_the_readme(tmp_path: Path) -> None:
     logs = (tmp_path / "log.lammps").read_text()
     assert "Loop time" in logs and "ERROR" not in logs
     assert len((tmp_path / "openmm.csv").read_text().splitlines()) == 6
-    plain = "import openmmtorch; openmmtorch.TorchForce('ethanol_openmm.pt')"
+    plain = "import torch, openmmtorch; openmmtorch.TorchForce('ethanol_openmm.pt')"
     subprocess.run([sys.executable, "-c", plain], cwd=tmp_path, check=True)
 
 
