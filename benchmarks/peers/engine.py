@@ -66,10 +66,14 @@ class Engine(Protocol):
         """Opens one of them."""
 
 
-def environment_variables(threads: int, **more: str) -> dict[str, str]:
-    """Of a process that shall use so many threads."""
+def environment_variables(threads: int, folder: Path, **more: str) -> dict[str, str]:
+    """Of a process that shall use so many threads and work in a folder.
+
+    What torch.compile makes is kept there too: every training starts without it, and no other PyTorch's is found.
+    """
     numbers = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
-    return {**os.environ, **numbers, "CUDA_VISIBLE_DEVICES": "", "PYTHONWARNINGS": "ignore", **more}
+    own = {"CUDA_VISIBLE_DEVICES": "", "PYTHONWARNINGS": "ignore", "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor")}
+    return {**os.environ, **numbers, **own, **more}
 
 
 def call(command: list[Any], log: Path, threads: int = 1, cwd: Path | None = None, **more: str) -> str:
@@ -79,7 +83,7 @@ def call(command: list[Any], log: Path, threads: int = 1, cwd: Path | None = Non
         done = subprocess.run(
             [str(part) for part in command],
             cwd=cwd or log.parent,
-            env=environment_variables(threads, **more),
+            env=environment_variables(threads, log.parent, **more),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -100,7 +104,7 @@ class WorkerSession:
         with log.open("w") as output:
             self._process = subprocess.Popen(
                 [str(part) for part in command],
-                env=environment_variables(threads, ANSWERS=str(writing), **environment),
+                env=environment_variables(threads, log.parent, ANSWERS=str(writing), **environment),
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
