@@ -4,6 +4,7 @@
 #include <cmath>
 #include <string>
 
+#include "core/error.h"
 #include "native/radial_network.h"
 #include "native/weight_reader.h"
 
@@ -28,6 +29,15 @@ std::vector<int> invariant_order(int channels) {
     for (int c = 0; c < channels; ++c) order[invariant_place(part, c)] = part * channels + c;
   }
   return order;
+}
+
+RadialTable tabulated(const RadialNetwork& network, const Metadata& metadata, double tolerance) {
+  const auto evaluate = [&](double r, std::vector<Jet>& values) { network.evaluate(r, values); };
+  try {
+    return tabulate(evaluate, network.outputs(), metadata.cutoff, tolerance);
+  } catch (const Error& error) {
+    throw Error(metadata.file + ": " + error.what());
+  }
 }
 
 }  // namespace
@@ -132,7 +142,7 @@ void Model<T>::pack_embedding(const WeightReader& read, int functions) {
 
 /// One table for the radial functions of the whole model, split into what each step reads.
 template <class T>
-void Model<T>::pack_radial(const WeightReader& read, int functions, int hidden, double cutoff) {
+void Model<T>::pack_radial(const WeightReader& read, int functions, int hidden, const Metadata& metadata) {
   Parameters<T>& p = parameters_;
   const int c = p.channels;
   const double norm = read("neighbour_norm", {1})[0];
@@ -144,41 +154,42 @@ void Model<T>::pack_radial(const WeightReader& read, int functions, int hidden, 
     layers.push_back({hidden, 3 * c, read(name + "hidden", {functions, hidden}),
                       read(name + "hidden_bias", {hidden}), std::move(output)});
   }
-  const RadialNetwork network(cutoff, functions, std::move(layers));
-  const RadialTable table = tabulate([&](double r, std::vector<Jet>& values) { network.evaluate(r, values); },
+  const RadialNetwork network(metadata.cutoff, functions, std::move(layers));
+  const RadialTable table = tabulated(network, metadata, radial_tolerance<T>);
+},
                                      network.outputs(), cutoff, radial_tolerance<T>);
-  value_error_ = table.value_error;
-  slope_error_ = table.slope_error;
-  p.intervals = table.grid.intervals;
-  p.radial_half = table.grid.half;
-  p.radial_scale = table.grid.scale;
-  const auto coefficient = [&](int interval, int function, int power) {
-    return static_cast<T>(
-        table.coefficients[(static_cast<std::size_t>(interval) * table.functions + function) * 6 + power]);
-  };
-  T* const basis = allocate(static_cast<std::size_t>(p.intervals) * 6 * p.radial_width);
-  for (int k = 0; k < p.intervals; ++k) {
-    for (int power = 0; power < 6; ++power) {
-      for (int f = 0; f < functions; ++f)
-        basis[(k * 6 + power) * p.radial_width + f] = coefficient(k, f, power);
-    }
+value_error_ = table.value_error;
+slope_error_ = table.slope_error;
+p.intervals = table.grid.intervals;
+p.radial_half = table.grid.half;
+p.radial_scale = table.grid.scale;
+const auto coefficient = [&](int interval, int function, int power) {
+  return static_cast<T>(
+      table.coefficients[(static_cast<std::size_t>(interval) * table.functions + function) * 6 + power]);
+};
+T* const basis = allocate(static_cast<std::size_t>(p.intervals) * 6 * p.radial_width);
+for (int k = 0; k < p.intervals; ++k) {
+  for (int power = 0; power < 6; ++power) {
+    for (int f = 0; f < functions; ++f)
+      basis[(k * 6 + power) * p.radial_width + f] = coefficient(k, f, power);
   }
-  p.embedding.radial = basis;
-  for (int l = 0; l < p.layers; ++l) {
-    T* const packed = allocate(static_cast<std::size_t>(p.intervals) * 18 * c);
-    for (int k = 0; k < p.intervals; ++k) {
-      for (int part = 0; part < 3; ++part) {
-        for (int power = 0; power < 6; ++power) {
-          for (int n = 0; n < c; ++n) {
-            const std::size_t row = static_cast<std::size_t>(n / block) * p.intervals + k;
-            packed[(row * 18 + part * 6 + power) * block + n % block] =
-                coefficient(k, functions + (l * 3 + part) * c + n, power);
-          }
+}
+p.embedding.radial = basis;
+for (int l = 0; l < p.layers; ++l) {
+  T* const packed = allocate(static_cast<std::size_t>(p.intervals) * 18 * c);
+  for (int k = 0; k < p.intervals; ++k) {
+    for (int part = 0; part < 3; ++part) {
+      for (int power = 0; power < 6; ++power) {
+        for (int n = 0; n < c; ++n) {
+          const std::size_t row = static_cast<std::size_t>(n / block) * p.intervals + k;
+          packed[(row * 18 + part * 6 + power) * block + n % block] =
+              coefficient(k, functions + (l * 3 + part) * c + n, power);
         }
       }
     }
-    interactions_[l].radial = packed;
   }
+  interactions_[l].radial = packed;
+}
 }
 
 template <class T>
@@ -205,7 +216,7 @@ Model<T>::Model(const Metadata& metadata, const Safetensors& weights) {
     interactions_[l].after = pack_parts(read(name + "after", {3, c, c}), c, c, c, c, 1.0);
     interactions_[l].gate = pack_gate(read, name + "gate");
   }
-  pack_radial(read, sizes.radial_functions, sizes.radial_hidden, metadata.cutoff);
+  pack_radial(read, sizes.radial_functions, sizes.radial_hidden, metadata);
 
   const auto order = invariant_order(c);
   const auto hidden = read("hidden.weight", {c, 3 * c}), hidden_bias = read("hidden.bias", {c});

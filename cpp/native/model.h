@@ -39,7 +39,7 @@ class Model {
                                    int row_width, double factor);
   GateParameters<T> pack_gate(const class WeightReader& read, const std::string& name);
   void pack_embedding(const WeightReader& read, int functions);
-  void pack_radial(const WeightReader& read, int functions, int hidden, double cutoff);
+  void pack_radial(const WeightReader& read, int functions, int hidden, const Metadata& metadata);
 
   Parameters<T> parameters_;
   std::deque<Aligned<T>> arrays_;

@@ -12,6 +12,7 @@ namespace frames::native {
 namespace {
 
 constexpr int most_intervals = 4096;
+constexpr int most_coefficients = 1 << 27;  // 1 GiB
 
 // Errors are measured beyond this part of the cutoff: 0.5 Å of 5, where no two atoms come.
 constexpr double shortest_of_cutoff = 0.1;
@@ -47,6 +48,10 @@ RadialTable build(const RadialFunctions& evaluate, int functions, double cutoff,
     evaluate(k + 1 == intervals ? cutoff : table.grid.distance(k + 1), right);
     for (int f = 0; f < functions; ++f) {
       const auto c = hermite(by_place(left[f], table.grid, k), by_place(right[f], table.grid, k + 1));
+      for (const double coefficient : c) {
+        if (!std::isfinite(coefficient))
+          throw Error("the radial functions of the model are not finite; the weights are damaged");
+      }
       table.coefficients.insert(table.coefficients.end(), c.begin(), c.end());
     }
     left.swap(right);
@@ -91,15 +96,16 @@ void measure(const RadialFunctions& evaluate, double shortest, RadialTable& tabl
 
 RadialTable tabulate(const RadialFunctions& evaluate, int functions, double cutoff, double tolerance) {
   // 16, 24, 32, 48, 64, ...
-  for (int intervals = 16; intervals <= most_intervals;
+  for (int intervals = 16; intervals <= most_intervals && intervals <= most_coefficients / (6 * functions);
        intervals += intervals & (intervals - 1) ? intervals / 3 : intervals / 2) {
     RadialTable table = build(evaluate, functions, cutoff, intervals);
     measure(evaluate, shortest_of_cutoff * cutoff, table);
     if (table.value_error <= tolerance && table.slope_error <= tolerance) return table;
   }
-  throw Error("the radial functions of the model vary too fast to be tabulated to " +
-              std::to_string(tolerance) + " with " + std::to_string(most_intervals) +
-              " intervals; the weights are damaged, or evaluate the model with backend torchscript");
+  throw Error(
+      "the radial functions of the model vary too fast to be tabulated; the weights are damaged, or evaluate "
+      "the model "
+      "with backend torchscript");
 }
 
 }  // namespace frames::native

@@ -366,6 +366,8 @@ void refusals() {
   file.values()[1000] = NAN;
   expect_error([&] { frames::native::Model<float>(metadata(), file.read()); },
                "holds a number that is not finite");
+  for (double& value : file.values()) value = 1e200;
+  expect_error([&] { frames::native::Model<float>(metadata(), file.read()); }, "radial functions");
   frames::Metadata other = metadata();
   other.receptive_layers = 5;
   expect_error([&] { frames::native::Model<float>(other, WeightsFile().read()); }, "2 interactions, but");
