@@ -156,40 +156,38 @@ void Model<T>::pack_radial(const WeightReader& read, int functions, int hidden, 
   }
   const RadialNetwork network(metadata.cutoff, functions, std::move(layers));
   const RadialTable table = tabulated(network, metadata, radial_tolerance<T>);
-},
-                                     network.outputs(), cutoff, radial_tolerance<T>);
-value_error_ = table.value_error;
-slope_error_ = table.slope_error;
-p.intervals = table.grid.intervals;
-p.radial_half = table.grid.half;
-p.radial_scale = table.grid.scale;
-const auto coefficient = [&](int interval, int function, int power) {
-  return static_cast<T>(
-      table.coefficients[(static_cast<std::size_t>(interval) * table.functions + function) * 6 + power]);
-};
-T* const basis = allocate(static_cast<std::size_t>(p.intervals) * 6 * p.radial_width);
-for (int k = 0; k < p.intervals; ++k) {
-  for (int power = 0; power < 6; ++power) {
-    for (int f = 0; f < functions; ++f)
-      basis[(k * 6 + power) * p.radial_width + f] = coefficient(k, f, power);
-  }
-}
-p.embedding.radial = basis;
-for (int l = 0; l < p.layers; ++l) {
-  T* const packed = allocate(static_cast<std::size_t>(p.intervals) * 18 * c);
+  value_error_ = table.value_error;
+  slope_error_ = table.slope_error;
+  p.intervals = table.grid.intervals;
+  p.radial_half = table.grid.half;
+  p.radial_scale = table.grid.scale;
+  const auto coefficient = [&](int interval, int function, int power) {
+    return static_cast<T>(
+        table.coefficients[(static_cast<std::size_t>(interval) * table.functions + function) * 6 + power]);
+  };
+  T* const basis = allocate(static_cast<std::size_t>(p.intervals) * 6 * p.radial_width);
   for (int k = 0; k < p.intervals; ++k) {
-    for (int part = 0; part < 3; ++part) {
-      for (int power = 0; power < 6; ++power) {
-        for (int n = 0; n < c; ++n) {
-          const std::size_t row = static_cast<std::size_t>(n / block) * p.intervals + k;
-          packed[(row * 18 + part * 6 + power) * block + n % block] =
-              coefficient(k, functions + (l * 3 + part) * c + n, power);
+    for (int power = 0; power < 6; ++power) {
+      for (int f = 0; f < functions; ++f)
+        basis[(k * 6 + power) * p.radial_width + f] = coefficient(k, f, power);
+    }
+  }
+  p.embedding.radial = basis;
+  for (int l = 0; l < p.layers; ++l) {
+    T* const packed = allocate(static_cast<std::size_t>(p.intervals) * 18 * c);
+    for (int k = 0; k < p.intervals; ++k) {
+      for (int part = 0; part < 3; ++part) {
+        for (int power = 0; power < 6; ++power) {
+          for (int n = 0; n < c; ++n) {
+            const std::size_t row = static_cast<std::size_t>(n / block) * p.intervals + k;
+            packed[(row * 18 + part * 6 + power) * block + n % block] =
+                coefficient(k, functions + (l * 3 + part) * c + n, power);
+          }
         }
       }
     }
+    interactions_[l].radial = packed;
   }
-  interactions_[l].radial = packed;
-}
 }
 
 template <class T>
