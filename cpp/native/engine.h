@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -10,42 +9,9 @@
 #include "native/instruction_set.h"
 #include "native/kernels.h"
 #include "native/model.h"
+#include "native/profile.h"
 
 namespace frames::native {
-
-/// Seconds of one thread in the steps of an evaluation (see Kernels), and waiting for threads and exchanges.
-struct Profile {
-  enum Step {
-    geometry,
-    embed_edges,
-    embed_nodes,
-    mix,
-    messages,
-    update,
-    readout,
-    update_backward,
-    messages_backward,
-    mix_backward,
-    embed_nodes_backward,
-    embed_edges_backward,
-    waiting,
-    steps
-  };
-  static constexpr std::array<const char*, steps> names = {"geometry",
-                                                           "embed_edges",
-                                                           "embed_nodes",
-                                                           "mix",
-                                                           "messages",
-                                                           "update",
-                                                           "readout",
-                                                           "update_backward",
-                                                           "messages_backward",
-                                                           "mix_backward",
-                                                           "embed_nodes_backward",
-                                                           "embed_edges_backward",
-                                                           "waiting"};
-  std::array<double, steps> seconds{};
-};
 
 /// Evaluates one model: energies forward, gradients backward, layer by layer.
 ///
@@ -87,8 +53,6 @@ class Engine {
   }
 
  private:
-  struct Run;
-
   void check(const Graph& graph, const GhostExchange* exchange) const;
   void prepare(const Graph& graph, int computed);
   Scratch<T> scratch(int thread) const;

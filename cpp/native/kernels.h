@@ -57,8 +57,9 @@ struct Scratch {
   T* saturation = nullptr;  ///< rows: 1 / (1 + |P|^2)
 };
 
-/// The steps of an evaluation for atoms [begin, end), at most `atom_block` of them, compiled for one
-/// instruction set. `engine.cpp` has the order in which they are called.
+/// The steps of an evaluation for atoms [begin, end), compiled for one instruction set; `run.h` has the order
+/// in which they are called. At most `atom_block` atoms, but any number for messages and geometry, which need
+/// no scratch.
 template <class T>
 struct Kernels {
   using Step = void (*)(const Parameters<T>&, const Arrays<T>&, const Scratch<T>&, int begin, int end);

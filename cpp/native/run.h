@@ -1,0 +1,117 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+#include "native/kernels.h"
+#include "native/profile.h"
+
+namespace frames::native {
+
+/// Atoms whose messages are summed for one block of channels after the other: many, so that what they need of
+/// their neighbours for one block of channels is fetched once and stays in cache.
+constexpr int message_block = 256;
+
+/// One thread's part of an evaluation.
+template <class T>
+struct Run {
+  using Clock = std::chrono::steady_clock;
+
+  const Parameters<T>& parameters;
+  const Kernels<T>& kernels;
+  const Arrays<T>& arrays;
+  Scratch<T> scratch;
+  int begin, end;
+  Profile* profile;  // null unless measuring
+  Clock::time_point before{};
+
+  void start() {
+    if (profile) before = Clock::now();
+  }
+  void count(Profile::Step step) {
+    if (!profile) return;
+    const auto now = Clock::now();
+    profile->seconds[step] += std::chrono::duration<double>(now - before).count();
+    before = now;
+  }
+  void call(Profile::Step step, typename Kernels<T>::Step kernel, int first, int last) {
+    kernel(parameters, arrays, scratch, first, last);
+    count(step);
+  }
+  void call(Profile::Step step, typename Kernels<T>::LayerStep kernel, int layer, int first, int last) {
+    kernel(parameters, arrays, scratch, layer, first, last);
+    count(step);
+  }
+
+  /// Calls f(first, last) for blocks of at most `size` atoms, all nearly equal.
+  template <class F>
+  static void for_blocks(int begin, int end, int size, const F& f) {
+    const int atoms = end - begin, blocks = (atoms + size - 1) / size;
+    for (int b = 0; b < blocks; ++b) {
+      f(begin + static_cast<int>(static_cast<std::int64_t>(atoms) * b / blocks),
+        begin + static_cast<int>(static_cast<std::int64_t>(atoms) * (b + 1) / blocks));
+    }
+  }
+
+  void embed() {
+    for_blocks(begin, end, atom_block, [&](int first, int last) {
+      call(Profile::geometry, kernels.geometry, first, last);
+      call(Profile::embed_edges, kernels.embed_edges, first, last);
+      call(Profile::embed_nodes, kernels.embed_nodes, first, last);
+      call(Profile::mix, kernels.mix, 0, first, last);
+    });
+  }
+
+  /// An interaction and the start of the next one; after the last, the readout and the start of the way back.
+  void forward(int layer) {
+    for_blocks(begin, end, message_block, [&](int first_message, int last_message) {
+      call(Profile::messages, kernels.messages, layer, first_message, last_message);
+      for_blocks(first_message, last_message, atom_block, [&](int first, int last) {
+        call(Profile::update, kernels.update, layer, first, last);
+        if (layer + 1 < parameters.layers) {
+          call(Profile::mix, kernels.mix, layer + 1, first, last);
+        } else {
+          call(Profile::readout, kernels.readout, first, last);
+          call(Profile::update_backward, kernels.update_backward, layer, first, last);
+        }
+      });
+    });
+  }
+
+  void backward(int layer) {
+    for_blocks(begin, end, message_block, [&](int first_message, int last_message) {
+      call(Profile::messages_backward, kernels.messages_backward, layer, first_message, last_message);
+      for_blocks(first_message, last_message, atom_block, [&](int first, int last) {
+        call(Profile::mix_backward, kernels.mix_backward, layer, first, last);
+        if (layer > 0) {
+          call(Profile::update_backward, kernels.update_backward, layer - 1, first, last);
+        } else {
+          call(Profile::embed_nodes_backward, kernels.embed_nodes_backward, first, last);
+          call(Profile::embed_edges_backward, kernels.embed_edges_backward, first, last);
+        }
+      });
+    });
+  }
+
+  /// `meet` waits for the other threads and exchanges the rows of ghosts of an array of features.
+  template <class Meet>
+  void evaluate(const Meet& meet) {
+    start();
+    embed();
+    meet(arrays.layers[0].mixed);
+    count(Profile::waiting);
+    for (int l = 0; l < parameters.layers; ++l) {
+      forward(l);
+      meet(l + 1 < parameters.layers ? arrays.layers[l + 1].mixed : arrays.layers[l].messages);
+      count(Profile::waiting);
+    }
+    for (int l = parameters.layers - 1; l >= 0; --l) {
+      backward(l);
+      if (l == 0) break;
+      meet(arrays.layers[l - 1].messages);
+      count(Profile::waiting);
+    }
+  }
+};
+
+}  // namespace frames::native
