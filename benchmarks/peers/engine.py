@@ -90,8 +90,14 @@ def call(command: list[Any], log: Path, threads: int = 1, cwd: Path | None = Non
         )
     text = log.read_text(errors="replace")
     if done.returncode:
-        raise PeerError(f"{Path(command[0]).name} {command[1]} failed: {last_lines(text)}")
+        raise PeerError(f"{Path(command[0]).name} {command[1]} {ending(done.returncode)}: {last_lines(text)}")
     return text
+
+
+def ending(status: int) -> str:
+    """How a program ended, from its exit status; LAMMPS under mpiexec reports signals as 128 + number."""
+    number = -status if status < 0 else status - 128
+    return f"was stopped by signal {number}" if number > 0 else f"failed with exit status {status}"
 
 
 class WorkerSession:
@@ -140,12 +146,14 @@ class WorkerSession:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
         except OSError:
-            raise PeerError(f"the worker ended: {last_lines(self._log.read_text())}") from None
+            raise PeerError(self._obituary()) from None
         return self._answer()
 
     def _answer(self) -> dict[str, Any]:
         line = self._answers.readline()
         if not line:
-            self._process.wait()
-            raise PeerError(f"the worker ended: {last_lines(self._log.read_text(errors='replace'))}")
+            raise PeerError(self._obituary())
         return json.loads(line)
+
+    def _obituary(self) -> str:
+        return f"the worker {ending(self._process.wait())}: {last_lines(self._log.read_text(errors='replace'))}"

@@ -43,9 +43,10 @@ def main(names: list[str]) -> None:
     if not scored.exists():
         frames("data", "convert", DATA / "md17" / "ethanol_2000random_kcal.xyz", scored, "--units", "kcal/mol")
     path = HERE / "results.json"
-    results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     for name in names or ["ch4", "hc", "md17"]:
-        results[name] = run(name)
+        found = run(name)
+        results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        results[name] = found
         path.write_text(json.dumps(results, indent=1) + "\n")
         print(json.dumps(results[name], indent=1))
 
