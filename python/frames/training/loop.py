@@ -122,7 +122,8 @@ class Run:
         with _progress(self.console) as progress:
             bar = progress.add_task("", total=training.steps, completed=trainer.step, errors="")
             sums: dict[str, list[float]] = {}
-            while trainer.progress < 1.0:
+            # at least one step, also where compiling took all of the minutes: there is a checkpoint to evaluate
+            while trainer.progress < 1.0 or not self.rows:
                 start = time.perf_counter()
                 for key, value in trainer.advance().items():
                     sums.setdefault(key, []).append(value)
