@@ -20,11 +20,6 @@ class GhostExchange {
   /// Overwrites the rows of ghost nodes [locals, atoms) with those of the local atoms that they stand for.
   virtual void forward(float* rows, std::int32_t width) = 0;
   virtual void forward(double* rows, std::int32_t width) = 0;
-
-  /// Adds the rows of ghost nodes to those of the local atoms that they stand for; ghost rows are then
-  /// unspecified.
-  virtual void reverse(float* rows, std::int32_t width) = 0;
-  virtual void reverse(double* rows, std::int32_t width) = 0;
 };
 
 /// A loaded model. One thread uses one object at a time; objects share nothing.
@@ -40,10 +35,6 @@ class Backend {
   /// True if features of ghost nodes are exchanged between layers, so that edges of local atoms are enough.
   /// False if the graph must hold the edges of all nodes within `receptive_layers - 1` hops of a local atom.
   virtual bool exchanges_ghosts() const = 0;
-
-  /// Widest row that `evaluate` passes to a GhostExchange, or 0 if it exchanges nothing. Engines size buffers
-  /// by it.
-  virtual std::int32_t exchange_width() const { return 0; }
 
   /// Largest relative deviation from the exported model that rounding explains, for the replay of the test
   /// frame.

@@ -9,93 +9,79 @@ namespace frames {
 
 namespace {
 
+constexpr int tag_indices = 4801, tag_rows = 4802;  // unlike any of LAMMPS
+
 std::size_t at(std::int32_t index) {
   return static_cast<std::size_t>(index);
 }
 
 }  // namespace
 
-void GhostFeatures::begin(std::int32_t owned, std::int32_t ghosts) {
-  owned_ = owned;
-  ghosts_ = ghosts;
-  active_ = true;
-}
+void GhostFeatures::connect(const GraphBuilder& builder, const std::vector<Owner>& owners) {
+  int ranks = 1;
+  MPI_Comm_size(world_, &ranks);
 
-template <typename Scalar>
-void GhostFeatures::run_forward(Scalar* rows, std::int32_t width) {
-  rows_ = reinterpret_cast<std::byte*>(rows);
-  row_size_ = at(width) * sizeof(Scalar);
-  doubles_ = doubles(width, sizeof(Scalar));
-  out_(doubles_);
-}
-
-int GhostFeatures::pack_forward(int count, const int* atoms, double* buffer) const {
-  for (int k = 0; k < count; ++k) {
-    const std::int32_t node = builder_.node_of_atom(atoms[k]);
-    if (node >= 0) std::memcpy(buffer + at(k) * at(doubles_), rows_ + at(node) * row_size_, row_size_);
+  // Ghost nodes follow the owned ones, ordered by owner.
+  const std::vector<std::int32_t>& ghosts = builder.remote_atoms();
+  const std::int32_t owned = builder.owned_nodes();
+  from_.clear();
+  wanted_.clear();
+  counts_.assign(2 * at(ranks), 0);
+  for (std::size_t k = 0; k < ghosts.size(); ++k) {
+    const Owner& owner = owners[at(ghosts[k])];
+    if (from_.empty() || from_.back().rank != owner.rank)
+      from_.push_back({owner.rank, owned + static_cast<std::int32_t>(k), 0});
+    ++from_.back().count;
+    ++counts_[at(owner.rank)];
+    wanted_.push_back(owner.index);
   }
-  bytes_sent_ += static_cast<double>(count) * static_cast<double>(row_size_);
-  return count * doubles_;
-}
+  int* const asked = counts_.data() + ranks;
+  MPI_Alltoall(counts_.data(), 1, MPI_INT, asked, 1, MPI_INT, world_);
 
-void GhostFeatures::unpack_forward(int count, int first, const double* buffer) {
-  for (int k = 0; k < count; ++k) {
-    const std::int32_t node = builder_.node_of_atom(first + k);
-    // Images of this rank's own atoms share the row of the atom, which is right already.
-    if (node < builder_.graph().locals) continue;
-    std::memcpy(rows_ + at(node) * row_size_, buffer + at(k) * at(doubles_), row_size_);
+  to_.clear();
+  std::int32_t total = 0;
+  for (int rank = 0; rank < ranks; ++rank) {
+    if (asked[rank] == 0) continue;
+    to_.push_back({rank, total, asked[rank]});
+    total += asked[rank];
   }
-}
-
-template <typename Scalar>
-void GhostFeatures::run_reverse(Scalar* rows, std::int32_t width) {
-  rows_ = reinterpret_cast<std::byte*>(rows);
-  row_size_ = at(width) * sizeof(Scalar);
-  doubles_ = doubles(width, sizeof(Scalar));
-  single_ = sizeof(Scalar) == sizeof(float);
-  passed_.assign(at(ghosts_) * row_size_, std::byte{0});
-  const Graph& graph = builder_.graph();
-  for (std::int32_t node = graph.locals; node < graph.atoms; ++node) {
-    const std::int32_t ghost = builder_.node_atoms()[at(node)] - owned_;
-    std::memcpy(passed_.data() + at(ghost) * row_size_, rows_ + at(node) * row_size_, row_size_);
+  sent_.resize(at(total));
+  requests_.clear();
+  for (const Part& part : to_) {
+    MPI_Irecv(sent_.data() + part.first, part.count, MPI_INT32_T, part.rank, tag_indices, world_,
+              &requests_.emplace_back());
   }
-  back_(doubles_);
-}
-
-int GhostFeatures::pack_reverse(int count, int first, double* buffer) const {
-  for (int k = 0; k < count; ++k) {
-    std::memcpy(buffer + at(k) * at(doubles_), passed_.data() + at(first + k - owned_) * row_size_,
-                row_size_);
+  for (const Part& part : from_) {
+    MPI_Isend(wanted_.data() + (part.first - owned), part.count, MPI_INT32_T, part.rank, tag_indices, world_,
+              &requests_.emplace_back());
   }
-  bytes_sent_ += static_cast<double>(count) * static_cast<double>(row_size_);
-  return count * doubles_;
+  MPI_Waitall(static_cast<int>(requests_.size()), requests_.data(), MPI_STATUSES_IGNORE);
+  for (std::int32_t& atom : sent_) atom = builder.identity_of_atom(atom);
 }
 
-void GhostFeatures::unpack_reverse(int count, const int* atoms, const double* buffer) {
-  for (int k = 0; k < count; ++k) {
-    const std::int32_t atom = atoms[k], node = builder_.node_of_atom(atom);
-    if (node < 0) continue;
-    std::byte* sum =
-        atom < owned_ ? rows_ + at(node) * row_size_ : passed_.data() + at(atom - owned_) * row_size_;
-    const double* row = buffer + at(k) * at(doubles_);
-    single_ ? add_row<float>(sum, row) : add_row<double>(sum, row);
+void GhostFeatures::run(void* rows, std::size_t scalar, std::int32_t width) {
+  const std::size_t row = at(width) * scalar;
+  const MPI_Datatype type = scalar == sizeof(float) ? MPI_FLOAT : MPI_DOUBLE;
+  auto* const all = static_cast<std::byte*>(rows);
+  buffer_.resize(sent_.size() * row);
+  requests_.clear();
+  for (const Part& part : from_) {
+    MPI_Irecv(all + at(part.first) * row, part.count * width, type, part.rank, tag_rows, world_,
+              &requests_.emplace_back());
   }
-}
-
-template <typename Scalar>
-void GhostFeatures::add_row(std::byte* sum, const double* row) const {
-  auto* target = reinterpret_cast<Scalar*>(sum);
-  const auto* source = reinterpret_cast<const std::byte*>(row);
-  for (std::size_t k = 0; k < row_size_ / sizeof(Scalar); ++k) {
-    Scalar value;
-    std::memcpy(&value, source + k * sizeof(Scalar), sizeof(Scalar));
-    target[k] += value;
+  for (const Part& part : to_) {
+    std::byte* const start = buffer_.data() + at(part.first) * row;
+    for (std::int32_t k = 0; k < part.count; ++k)
+      std::memcpy(start + at(k) * row, all + at(sent_[at(part.first + k)]) * row, row);
+    MPI_Isend(start, part.count * width, type, part.rank, tag_rows, world_, &requests_.emplace_back());
   }
+  MPI_Waitall(static_cast<int>(requests_.size()), requests_.data(), MPI_STATUSES_IGNORE);
+  bytes_sent_ += static_cast<double>(buffer_.size());
 }
 
-template void GhostFeatures::run_forward(float*, std::int32_t);
-template void GhostFeatures::run_forward(double*, std::int32_t);
-template void GhostFeatures::run_reverse(float*, std::int32_t);
-template void GhostFeatures::run_reverse(double*, std::int32_t);
+double GhostFeatures::memory_usage() const {
+  return static_cast<double>(buffer_.capacity() +
+                             (sent_.capacity() + wanted_.capacity()) * sizeof(std::int32_t));
+}
 
 }  // namespace frames

@@ -3,9 +3,10 @@
 
 #pragma once
 
+#include <mpi.h>
+
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <vector>
 
 #include "core/backend.h"
@@ -13,67 +14,46 @@
 
 namespace frames {
 
-/// Exchanges features of ghost nodes through the communication of a pair style.
+/// Exchanges features of ghost nodes between ranks.
 ///
-/// LAMMPS moves rows of doubles between its atoms, in several steps for far ghosts: a rank passes on ghosts
-/// that it received. Nodes are fewer than atoms (GraphBuilder), so that several ghost atoms share a row. On
-/// the way out each of them carries a copy; on the way back the first one carries the sum, and the others
-/// what they were passed.
+/// LAMMPS' own communication of ghost atoms would carry a row for every periodic image, also for those of a
+/// rank's own atoms, and pass rows on from rank to rank: several times the data. A graph has one node for all
+/// images of an atom, so here every rank sends each of its atoms once to each rank that has it as a ghost,
+/// and receives right into the rows of the nodes. It depends on nothing but the owners of the ghosts, so that
+/// every `comm_style` will do.
 class GhostFeatures final : public GhostExchange {
  public:
-  using Communicate = std::function<void(int doubles_per_atom)>;
+  explicit GhostFeatures(MPI_Comm world) : world_(world) {}
 
-  /// @param out, back: start LAMMPS' forward and reverse communication, which call `pack_forward` etc. below
-  GhostFeatures(const GraphBuilder& builder, Communicate out, Communicate back)
-      : builder_(builder), out_(std::move(out)), back_(std::move(back)) {}
+  /// After every rebuild of the graph, on all ranks: tells the owners of ghost nodes what to send.
+  /// @param owners [owned and ghost atoms] as in GraphBuilder::rebuild
+  void connect(const GraphBuilder& builder, const std::vector<Owner>& owners);
 
-  /// Doubles that a row takes in LAMMPS' buffers.
-  static int doubles(std::int32_t width, std::size_t scalar_size) {
-    return static_cast<int>((static_cast<std::size_t>(width) * scalar_size + sizeof(double) - 1) /
-                            sizeof(double));
-  }
+  void forward(float* rows, std::int32_t width) override { run(rows, sizeof(float), width); }
+  void forward(double* rows, std::int32_t width) override { run(rows, sizeof(double), width); }
 
-  /// Before every evaluation. @param owned, ghosts: LAMMPS' numbers of atoms
-  void begin(std::int32_t owned, std::int32_t ghosts);
-  void end() { active_ = false; }
-  bool active() const {
-    return active_;
-  }  ///< whose communication is running: this one's, or the pair style's own
-
-  void forward(float* rows, std::int32_t width) override { run_forward(rows, width); }
-  void forward(double* rows, std::int32_t width) override { run_forward(rows, width); }
-  void reverse(float* rows, std::int32_t width) override { run_reverse(rows, width); }
-  void reverse(double* rows, std::int32_t width) override { run_reverse(rows, width); }
-
-  int pack_forward(int count, const int* atoms, double* buffer) const;
-  void unpack_forward(int count, int first, const double* buffer);
-  int pack_reverse(int count, int first, double* buffer) const;
-  void unpack_reverse(int count, const int* atoms, const double* buffer);
-
-  double bytes_sent() const {
-    return bytes_sent_;
-  }  ///< since construction, both ways, copies on one rank included
+  double bytes_sent() const { return bytes_sent_; }  ///< since construction
+  double memory_usage() const;                       ///< bytes
 
  private:
-  template <typename Scalar>
-  void run_forward(Scalar* rows, std::int32_t width);
-  template <typename Scalar>
-  void run_reverse(Scalar* rows, std::int32_t width);
-  template <typename Scalar>
-  void add_row(std::byte* sum, const double* row) const;
+  /// Consecutive nodes that come from, or go to, one other rank.
+  struct Part {
+    int rank;
+    std::int32_t first;
+    std::int32_t count;
+  };
 
-  const GraphBuilder& builder_;
-  Communicate out_, back_;
-  bool active_ = false;
-  std::int32_t owned_ = 0, ghosts_ = 0;
+  void run(void* rows, std::size_t scalar, std::int32_t width);
 
-  // The exchange that is running.
-  std::byte* rows_ = nullptr;  // [nodes] rows of row_size_ bytes
-  std::size_t row_size_ = 0;
-  int doubles_ = 0;
-  bool single_ = false;
-  std::vector<std::byte> passed_;  // [ghosts] rows on their way back
-  mutable double bytes_sent_ = 0.0;
+  MPI_Comm world_;
+  std::vector<Part> from_;            // ghost nodes of each owner
+  std::vector<Part> to_;              // places in sent_
+  std::vector<std::int32_t> sent_;    // own nodes in the order in which others want them
+  std::vector<std::int32_t> wanted_;  // scratch of `connect`: indices at the owners
+  std::vector<int> counts_;           // scratch of `connect`
+  std::vector<std::byte> buffer_;     // rows on their way out
+  std::vector<MPI_Request> requests_;
+  double bytes_sent_ = 0.0;
 };
 
 }  // namespace frames

@@ -5,9 +5,13 @@
 
 #include <algorithm>
 
+#include "core/spatial_order.h"
+
 namespace frames {
 
 namespace {
+
+constexpr std::size_t many = 512;  // atoms; fewer fit into a cache in any order
 
 std::size_t at(std::int32_t index) {
   return static_cast<std::size_t>(index);
@@ -38,10 +42,15 @@ void GraphBuilder::number_atoms(const AtomsView& atoms, const std::vector<Owner>
   for (std::int32_t i = 0; i < atoms.all; ++i) {
     if (species_of_type_[at(atoms.types[i])] < 0) continue;
     treated_.push_back(i);
-    if (i < atoms.owned) {
-      identity_[at(i)] = static_cast<std::int32_t>(owned_.size());
-      owned_.push_back(i);
-    } else if (owners[at(i)].rank == rank) {
+    if (i < atoms.owned) owned_.push_back(i);
+  }
+  // In a large system, nodes that are close in memory must be close in space, or neighbours' features come
+  // from main memory. LAMMPS sorts its atoms row by row, which is not enough.
+  if (owned_.size() >= many) sort_in_space(atoms.positions, owned_);
+  for (std::size_t k = 0; k < owned_.size(); ++k) identity_[at(owned_[k])] = static_cast<std::int32_t>(k);
+  for (const std::int32_t i : treated_) {
+    if (i < atoms.owned) continue;
+    if (owners[at(i)].rank == rank) {
       identity_[at(i)] = identity_[at(owners[at(i)].index)];
     } else {
       remote_keys_.emplace_back(std::int64_t{owners[at(i)].rank} << 32 | owners[at(i)].index, i);
@@ -144,11 +153,6 @@ void GraphBuilder::update(const AtomsView& atoms) {
   graph_.vectors.resize(3 * edges);
   graph_.centres = node;
   graph_.atoms = static_cast<std::int32_t>(nodes_.size());
-}
-
-std::int32_t GraphBuilder::node_of_atom(std::int32_t atom) const {
-  const std::int32_t identity = identity_[at(atom)];
-  return identity < 0 ? -1 : node_of_[at(identity)];
 }
 
 double GraphBuilder::memory_usage() const {

@@ -61,8 +61,16 @@ class GraphBuilder {
   /// [graph.atoms] index of each node among the engine's atoms.
   const std::vector<std::int32_t>& node_atoms() const { return nodes_; }
 
-  /// [all] node of each of the engine's atoms in the last graph, -1 for none.
-  std::int32_t node_of_atom(std::int32_t atom) const;
+  /// Owned atoms that the model treats; they are the first nodes.
+  std::int32_t owned_nodes() const { return static_cast<std::int32_t>(owned_.size()); }
+
+  /// One image of each atom of other ranks, ordered by their owners. With `keep_all_ghosts` they are the
+  /// nodes after the owned ones, in this order, until the next rebuild.
+  const std::vector<std::int32_t>& remote_atoms() const { return remote_; }
+
+  /// The number that all images of an atom share since the last rebuild, which is the node of an owned atom;
+  /// -1 if the model does not treat it.
+  std::int32_t identity_of_atom(std::int32_t atom) const { return identity_[static_cast<std::size_t>(atom)]; }
 
   double memory_usage() const;  ///< bytes
 

@@ -92,12 +92,18 @@ void PairFrames::load(const std::string& path) {
     message = failure.what();
     backend_.reset();
   }
-  // Ranks may differ in what they can open (other machines, other GPUs): nobody goes on alone.
-  int failed = message.empty() ? 0 : 1, failures = 0;
-  MPI_Allreduce(&failed, &failures, 1, MPI_INT, MPI_SUM, world);
-  if (failures == comm->nprocs) error->all(FLERR, "pair_style frames: " + message);
-  if (failed) error->one(FLERR, "pair_style frames: " + message);
-  MPI_Barrier(world);  // where only others failed, their error ends the run here
+  // Ranks may differ in what they can open (other machines, other GPUs): nobody goes on alone. All say what
+  // the first that failed has to say, since output of a rank that aborts the others can be lost on its way.
+  const int failed = message.empty() ? comm->nprocs : comm->me;
+  int first = 0;
+  MPI_Allreduce(&failed, &first, 1, MPI_INT, MPI_MIN, world);
+  if (first == comm->nprocs) return;
+  int length = static_cast<int>(message.size());
+  MPI_Bcast(&length, 1, MPI_INT, first, world);
+  message.resize(static_cast<std::size_t>(length));
+  MPI_Bcast(message.data(), length, MPI_CHAR, first, world);
+  const std::string where = first > 0 ? "rank " + std::to_string(first) + ": " : "";
+  error->all(FLERR, "pair_style frames: " + where + message);
 }
 
 void PairFrames::map_types(int count, char** names) {
@@ -143,9 +149,7 @@ void PairFrames::map_types(int count, char** names) {
   builder_ =
       std::make_unique<frames::GraphBuilder>(model.cutoff, exchange ? 1 : model.receptive_layers, exchange);
   builder_->set_species(species);
-  ghosts_ = std::make_unique<frames::GhostFeatures>(
-      *builder_, [this](int doubles) { comm->forward_comm(this, doubles); },
-      [this](int doubles) { comm->reverse_comm(this, doubles); });
+  ghosts_ = std::make_unique<frames::GhostFeatures>(world);
   owners_.clear();
 }
 
@@ -178,15 +182,10 @@ double PairFrames::init_one(int, int) {
 }
 
 void PairFrames::size_buffers() {
-  const bool single = backend_->metadata().dtype == frames::Metadata::Dtype::float32;
-  const int row =
-      frames::GhostFeatures::doubles(backend_->exchange_width(), single ? sizeof(float) : sizeof(double));
-  comm_forward = std::max(owner_width, row);
-  comm_reverse = row;
-  comm_reverse_off = std::max(most_results, row);
+  comm_forward = owner_width;
+  comm_reverse_off = most_results;
   // LAMMPS asks the outermost pair style, and pair_style hybrid copied these before the model was known.
   force->pair->comm_forward = std::max(force->pair->comm_forward, comm_forward);
-  force->pair->comm_reverse = std::max(force->pair->comm_reverse, comm_reverse);
   force->pair->comm_reverse_off = std::max(force->pair->comm_reverse_off, comm_reverse_off);
 }
 
@@ -223,7 +222,7 @@ void PairFrames::warn_about_masses() {
 }
 
 double PairFrames::memory_usage() {
-  return Pair::memory_usage() + (builder_ ? builder_->memory_usage() : 0.0) +
+  return Pair::memory_usage() + (builder_ ? builder_->memory_usage() + ghosts_->memory_usage() : 0.0) +
          static_cast<double>(owners_.capacity() * sizeof(frames::Owner)) +
          static_cast<double>((node_forces_.capacity() + node_virials_.capacity() + ghost_results_.capacity() +
                               output_.atom_energies.capacity() + output_.edge_gradients.capacity()) *

@@ -51,12 +51,12 @@ class PairFrames : public Pair {
 
   frames::AtomsView atoms_view() const;
   void rebuild_pairs();
+  bool exchanges() const;
   void evaluate();
   void check_finite();
   std::string describe_failure() const;
   void add_results();
   void add_atom_virials();
-  void collect_ghosts();
   [[noreturn]] void stop(const std::string& what);
 
   frames::LoadOptions options_;

@@ -57,17 +57,18 @@ void PairFrames::compute(int eflag, int vflag) {
   add_results();
 }
 
-void PairFrames::evaluate() {
+bool PairFrames::exchanges() const {
   // On one rank every ghost is an image of an owned atom, and there is nobody to exchange with.
-  const bool exchange = backend_->exchanges_ghosts() && comm->nprocs > 1;
+  return backend_->exchanges_ghosts() && comm->nprocs > 1;
+}
+
+void PairFrames::evaluate() {
   try {
     builder_->update(atoms_view());
-    if (exchange) ghosts_->begin(atom->nlocal, atom->nghost);
-    backend_->evaluate(builder_->graph(), exchange ? ghosts_.get() : nullptr, output_);
+    backend_->evaluate(builder_->graph(), exchanges() ? ghosts_.get() : nullptr, output_);
   } catch (const std::exception& failure) {
     stop(failure.what());
   }
-  if (exchange) ghosts_->end();
 }
 
 void PairFrames::rebuild_pairs() {
@@ -82,6 +83,7 @@ void PairFrames::rebuild_pairs() {
   for (int i = 0; i < atoms.owned; ++i) owners_[at(i)] = {comm->me, i};
   comm->forward_comm(this);
   builder_->rebuild(atoms, owners_, comm->me, neighbor->skin);
+  if (exchanges()) ghosts_->connect(*builder_, owners_);
 }
 
 void PairFrames::report_ghost_work() {
@@ -203,7 +205,6 @@ void PairFrames::add_atom_virials() {
 }
 
 int PairFrames::pack_forward_comm(int n, int* list, double* buffer, int, int*) {
-  if (ghosts_->active()) return ghosts_->pack_forward(n, list, buffer);
   for (int k = 0; k < n; ++k) {
     buffer[2 * k] = owners_[at(list[k])].rank;
     buffer[2 * k + 1] = owners_[at(list[k])].index;
@@ -212,7 +213,6 @@ int PairFrames::pack_forward_comm(int n, int* list, double* buffer, int, int*) {
 }
 
 void PairFrames::unpack_forward_comm(int n, int first, double* buffer) {
-  if (ghosts_->active()) return ghosts_->unpack_forward(n, first, buffer);
   for (int k = 0; k < n; ++k) {
     owners_[at(first + k)] = {static_cast<std::int32_t>(buffer[2 * k]),
                               static_cast<std::int32_t>(buffer[2 * k + 1])};
@@ -220,14 +220,12 @@ void PairFrames::unpack_forward_comm(int n, int first, double* buffer) {
 }
 
 int PairFrames::pack_reverse_comm(int n, int first, double* buffer) {
-  if (ghosts_->active()) return ghosts_->pack_reverse(n, first, buffer);
   const double* rows = ghost_results_.data() + at(results_width_) * at(first - atom->nlocal);
   std::copy_n(rows, at(n) * at(results_width_), buffer);
   return n * results_width_;
 }
 
 void PairFrames::unpack_reverse_comm(int n, int* list, double* buffer) {
-  if (ghosts_->active()) return ghosts_->unpack_reverse(n, list, buffer);
   const int nlocal = atom->nlocal;
   for (int k = 0; k < n; ++k) {
     const double* row = buffer + at(k) * at(results_width_);

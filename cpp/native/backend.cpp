@@ -23,7 +23,6 @@ class TypedBackend final : public NativeBackend {
   }
 
   bool exchanges_ghosts() const override { return true; }
-  std::int32_t exchange_width() const override { return components * engine_.model().parameters().channels; }
   double tolerance() const override { return sizeof(T) == 4 ? 1e-5 : 1e-7; }
 
   void evaluate(const Graph& graph, GhostExchange* exchange, Output& output) override {

@@ -188,7 +188,7 @@ void check_builder(int ranks, int hops, int atoms, bool exchange) {
       builder.update(rank.view());
       if (exchange) {
         CHECK(builder.graph().centres == builder.graph().locals);
-        for (std::int32_t i = 0; i < rank.view().all; ++i) CHECK(builder.node_of_atom(i) >= 0);
+        for (std::int32_t i = 0; i < rank.view().all; ++i) CHECK(builder.identity_of_atom(i) >= 0);
       } else {
         check_against_whole(builder, rank, moved, hops);
       }
@@ -229,7 +229,7 @@ TEST(graph_leaves_out_types_that_the_model_does_not_treat) {
   CHECK(builder.graph().atoms == 20);
   for (const std::int32_t atom : builder.node_atoms()) CHECK(rank.types[static_cast<std::size_t>(atom)] != 2);
   for (std::size_t i = 0; i < 30; ++i)
-    CHECK((builder.node_of_atom(static_cast<int>(i)) < 0) == (rank.types[i] == 2));
+    CHECK((builder.identity_of_atom(static_cast<int>(i)) < 0) == (rank.types[i] == 2));
 }
 
 TEST(graph_of_no_atoms) {

@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 
 import torch
 from lammps_run import deck, require_lammps, run_deck, run_lammps, write_data
-from lammps_systems import TYPES, crystal, ethanol, heated, narrow, slab, triclinic
+from lammps_systems import TYPES, crystal, ethanol, heated, jittered, narrow, slab, triclinic
 
 from frames.export import ModelSpec, Structure, export
 
@@ -73,6 +73,24 @@ def test_ranks_agree_after_migration(tmp_path: Path, models: dict[str, Path], st
     many = run_lammps(tmp_path / "n", atoms, models["float64"], TYPES, 2, before="processors 1 1 *", commands=MOVING)
     assert np.abs(many.forces - one.forces).max() < 1e-6
     assert np.abs(many.thermo["TotEng"] - one.thermo["TotEng"]).max() < 1e-6
+
+
+@pytest.mark.parametrize("settings", ["", "comm_style tiled\nfix balance all balance 5 1.0 rcb"])
+def test_large_boxes_whose_atoms_are_sorted_in_space(tmp_path: Path, models: dict[str, Path], settings: str) -> None:
+    """Some ranks hold enough atoms to sort them, others do not."""
+    atoms = heated(jittered((9, 9, 16), np.diag([20.0, 20.0, 36.0]), 8), 800)
+    atoms = atoms[(atoms.positions[:, 2] < 18) | (np.arange(len(atoms)) % 3 == 0)]
+    shuffled = atoms[np.random.default_rng(0).permutation(len(atoms))]
+    moving = MOVING.replace("run 200", "run 12")
+    model = models["float64"]
+    one = run_lammps(tmp_path / "1", shuffled, model, TYPES, commands=moving)
+    many = run_lammps(tmp_path / "n", shuffled, model, TYPES, 3, settings=settings, commands=moving)
+    torchscript = run_lammps(tmp_path / "ts", shuffled, model, TYPES, style="frames backend torchscript")
+    first = run_lammps(tmp_path / "0", shuffled, model, TYPES)
+    scale = np.abs(torchscript.forces).max()
+    assert np.abs(first.forces - torchscript.forces).max() < 1e-6 * scale
+    assert np.abs(many.forces - one.forces).max() < 1e-6
+    assert np.abs(many.thermo["Press"] - one.thermo["Press"]).max() < 1e-6 * np.abs(one.thermo["Press"]).max()
 
 
 def test_ghost_shell_is_one_cutoff(tmp_path: Path, models: dict[str, Path]) -> None:

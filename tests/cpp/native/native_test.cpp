@@ -121,8 +121,6 @@ class Images final : public frames::GhostExchange {
       : owners_(std::move(owners)), locals_(locals) {}
   void forward(float* rows, std::int32_t width) override { copy(rows, width); }
   void forward(double* rows, std::int32_t width) override { copy(rows, width); }
-  void reverse(float*, std::int32_t) override { check(false, "no reverse exchange is needed"); }
-  void reverse(double*, std::int32_t) override { check(false, "no reverse exchange is needed"); }
   int calls = 0;
 
  private:
