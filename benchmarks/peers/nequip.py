@@ -28,10 +28,6 @@ class Nequip:
         call(command, folder / "train.log", threads, PYTHONPATH=str(WORKERS))
         if not (folder / "best.ckpt").is_file():
             raise PeerError("nequip-train ended without a checkpoint: give it more minutes")
-        for count in sorted({1, threads}):  # the number of threads is compiled in
-            target = ["--mode", "aotinductor", "--device", "cpu", "--target", "ase"]
-            compiler = [python.with_name("nequip-compile"), folder / "best.ckpt", _compiled(folder, count), *target]
-            call(compiler, folder / f"compile-{count}.log", count, PYTHONPATH=str(WORKERS))
 
     def forces(self, model: Model, folder: Path, frames: Path) -> np.ndarray:
         session = self._worker(folder, "aotinductor", 1, "ethanol")
@@ -52,13 +48,19 @@ class Nequip:
         return self._worker(folder, route.kind, route.threads, system)
 
     def _worker(self, folder: Path, kind: str, threads: int, system: str) -> WorkerSession:
-        file = _compiled(folder, threads) if kind == "aotinductor" else folder / "best.ckpt"
+        file = _compile(folder, threads) if kind == "aotinductor" else folder / "best.ckpt"
         command = [python_of("nequip"), WORKERS / "nequip_worker.py", file, kind, threads, geometry(system)]
         return WorkerSession(command, folder / f"worker-{system}-{kind}-{threads}.log", threads)
 
 
-def _compiled(folder: Path, threads: int) -> Path:
-    return folder / f"threads{threads}.nequip.pt2"
+def _compile(folder: Path, threads: int) -> Path:
+    """Compiles the trained model once for each number of threads, which is compiled in."""
+    file = folder / f"threads{threads}.nequip.pt2"
+    if not file.is_file():
+        target = ["--mode", "aotinductor", "--device", "cpu", "--target", "ase"]
+        compiler = [python_of("nequip").with_name("nequip-compile"), folder / "best.ckpt", file, *target]
+        call(compiler, folder / f"compile-{threads}.log", threads, PYTHONPATH=str(WORKERS))
+    return file
 
 
 def _config(model: Model, loss: str, minutes: float, folder: Path) -> dict[str, Any]:

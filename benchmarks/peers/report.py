@@ -31,7 +31,8 @@ def table(results: Results, conditions: dict[str, Any]) -> str:
     lines = [
         f"Full MD steps, medians with half the interquartile range; {conditions['threads']} cores "
         f"({conditions['processor']}), float32, cutoff 5 Å; "
-        f"trained {conditions['minutes']:g} minutes each on 950 frames of rMD17 ethanol.",
+        f"trained {conditions['minutes']:g} minutes each on 950 frames of rMD17 ethanol, "
+        f"{conditions['cores_per_training']} core(s) each.",
     ]
     for system, rows in results.items():
         counts = conditions["systems"][system]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,6 +26,7 @@ def main(
     minutes: Annotated[float, typer.Option(help="Wall time of each training.")] = 15.0,
     rounds: Annotated[int, typer.Option(help="Turns of every model on every system.")] = 15,
     threads: Annotated[int, typer.Option(help="Cores to use at most.")] = 2,
+    jobs: Annotated[int, typer.Option(help="Trainings at once; the cores are divided among them.")] = 2,
     losses: Annotated[str, typer.Option(help="Of the peers: best (the better of both), l1, mse.")] = "best",
     models: Annotated[list[str] | None, typer.Option("--model", help="Only these rows.")] = None,
     systems: Annotated[list[str] | None, typer.Option("--system", help="Only these systems.")] = None,
@@ -46,7 +48,7 @@ def main(
         typer.echo(f"bench-peers: {error}", err=True)
         raise typer.Exit(1) from None
 
-    ready, failed = _prepare(chosen, losses, minutes, threads)
+    ready, failed = _prepare(chosen, losses, minutes, max(1, threads // jobs), jobs)
     results: report.Results = {}
     for system in wanted:
         print(f"== {system}: {sizes[system]['atoms']} atoms", flush=True)
@@ -57,6 +59,7 @@ def main(
         "processor": _processor(),
         "threads": threads,
         "minutes": minutes,
+        "cores_per_training": max(1, threads // jobs),
         "rounds": rounds,
         "systems": sizes,
         "losses": {name: result.loss for name, (_, result) in ready.items()},
@@ -68,20 +71,28 @@ def main(
 
 
 def _prepare(
-    chosen: list[Model], losses: str, minutes: float, threads: int
+    chosen: list[Model], losses: str, minutes: float, threads: int, jobs: int
 ) -> tuple[dict[str, tuple[Model, Trained]], dict[str, Timed]]:
     """Environments and trainings; what fails is set aside with its reason."""
     ready: dict[str, tuple[Model, Trained]] = {}
     failed: dict[str, Timed] = {}
-    for model in chosen:
-        print(f"== {model.name}", flush=True)
-        engine = ENGINES[model.engine]
-        try:
-            ensure(engine.environment)
-            ready[model.name] = (model, trained(engine, model, losses, minutes, threads))
-        except PeerError as error:
-            print(f"   left out: {error}", flush=True)
-            failed[model.name] = Timed(model, reason=str(error))
+    with ThreadPoolExecutor(jobs) as pool:
+        started: dict[str, Future[Trained]] = {}
+        for model in chosen:
+            engine = ENGINES[model.engine]
+            try:
+                ensure(engine.environment)
+                started[model.name] = pool.submit(trained, engine, model, losses, minutes, threads)
+            except PeerError as error:
+                failed[model.name] = Timed(model, reason=str(error))
+        for model in chosen:
+            if model.name in failed:
+                continue
+            try:
+                ready[model.name] = (model, started[model.name].result())
+            except PeerError as error:
+                print(f"   {model.name}: left out: {error}", flush=True)
+                failed[model.name] = Timed(model, reason=str(error))
     return ready, failed
 
 

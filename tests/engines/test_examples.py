@@ -1,0 +1,87 @@
+"""Runs the examples, and holds the model that they use against the method that it was trained on."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import molecule
+from ase.units import kB
+from lammps_run import PROGRAMS, require_lammps
+
+from frames.ase import FramesCalculator
+from frames.check import check_model
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples"
+MODEL = ROOT / "models" / "ethanol" / "ethanol.pt"
+
+
+def run(*command: str | Path, folder: Path) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_lammps_conserves_energy() -> None:
+    require_lammps()
+    printed = run(PROGRAMS / "lmp", "-in", "in.ethanol_nve", "-log", "none", folder=EXAMPLES / "lammps")
+    rows = re.findall(r"^ +\d+ +[\d.]+ +[\d.]+ +(-[\d.]+) +(-[\d.]+)", printed, re.MULTILINE)
+    total = np.array([float(row[1]) for row in rows])
+    assert len(total) == 11
+    assert np.ptp(total) < 0.02
+    assert "native" in printed
+
+
+@pytest.mark.torchforce
+def test_openmm(tmp_path: Path) -> None:
+    printed = run(sys.executable, EXAMPLES / "openmm" / "ethanol_langevin.py", folder=tmp_path)
+    assert re.findall(r"^(\S+) ps", printed, re.MULTILINE) == ["0.10", "0.20", "0.30", "0.40", "0.50"]
+
+
+def test_vibrations_are_those_of_gfn2_xtb(tmp_path: Path) -> None:
+    """Second derivatives at a minimum that was no training frame; experiment has the O-H stretch at 3676 1/cm."""
+    printed = run(sys.executable, EXAMPLES / "ase" / "ethanol_vibrations.py", folder=tmp_path)
+    found = [float(x) for x in re.findall(r"^ +\d+ +[\d.]+ +([\d.]+)$", printed, re.MULTILINE)]
+    assert len(found) == 3 * 9 - 6 + (len(found) - 21)
+    tblite = pytest.importorskip("tblite.ase")
+    from ase.optimize import BFGS
+    from ase.vibrations import Vibrations
+
+    atoms = molecule("CH3CH2OH", calculator=tblite.TBLite(method="GFN2-xTB", verbosity=0))
+    BFGS(atoms, logfile=None).run(fmax=0.001)
+    vibrations = Vibrations(atoms, name=str(tmp_path / "xtb"))
+    vibrations.run()
+    expected = np.sort(vibrations.get_frequencies().real)[-21:]
+    assert np.abs(np.sort(found)[-21:] - expected).mean() < 12
+
+
+def test_model_passes_its_check() -> None:
+    _, findings = check_model(MODEL)
+    assert all(finding.passed for finding in findings)
+
+
+def test_errors_are_those_of_its_card() -> None:
+    """Frames of another run than that of the training, at 400 K."""
+    tblite = pytest.importorskip("tblite.ase")
+    from ase.md.langevin import Langevin
+    from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+    from ase.units import fs
+
+    atoms = molecule("CH3CH2OH", calculator=tblite.TBLite(method="GFN2-xTB", verbosity=0))
+    generator = np.random.default_rng(3)
+    MaxwellBoltzmannDistribution(atoms, temperature_K=400, rng=generator)
+    dynamics = Langevin(atoms, 0.5 * fs, temperature_K=400, friction=0.02 / fs, rng=generator)
+    model = FramesCalculator(MODEL)
+    errors = []
+    for _ in range(25):
+        dynamics.run(40)
+        copy = Atoms(atoms.symbols, atoms.positions, calculator=model)
+        errors.append(copy.get_forces() - atoms.get_forces())
+    assert np.abs(errors).mean() < 8e-3
+    assert 0.5 * 400 < atoms.get_kinetic_energy() / (1.5 * kB * len(atoms)) < 2 * 400
