@@ -31,11 +31,14 @@ constexpr int most_results = 18;         // force and virials of a ghost: 3 + 6 
 constexpr double mass_deviation = 0.02;  // relative; isotopes of heavy elements stay below it
 const char* const coeff_syntax = "expected: pair_coeff * * FILE and one chemical symbol per atom type";
 
+std::vector<std::string> words(int count, char** arguments) {
+  return {arguments, arguments + count};
+}
+
 }  // namespace
 
 PairFrames::PairFrames(LAMMPS* lmp) : Pair(lmp) {
   single_enable = 0;
-  restartinfo = 0;
   one_coeff = 1;
   manybody_flag = 1;
   no_virial_fdotr_compute = 1;
@@ -54,69 +57,90 @@ PairFrames::~PairFrames() {
 
 void PairFrames::settings(int narg, char** arg) {
   // A model that was loaded with other settings has to be named again.
-  options_ = {};
-  backend_.reset();
+  model_.reset();
   for (int i = 1; allocated && i <= atom->ntypes; ++i) std::fill_n(setflag[i], atom->ntypes + 1, 0);
-  for (int k = 0; k < narg; k += 2) {
-    const std::string keyword = arg[k];
-    if (keyword != "backend" && keyword != "device") {
-      error->all(FLERR, "pair_style frames: unknown keyword " + keyword + ", expected backend or device");
-    }
-    if (k + 1 == narg) error->all(FLERR, "pair_style frames: keyword " + keyword + " has no value");
-    (keyword == "backend" ? options_.backend : options_.device) = arg[k + 1];
+  try {
+    settings_ = frames::parse_pair_style(words(narg, arg));
+  } catch (const frames::Error& failure) {
+    error->all(FLERR, std::string("pair_style frames: ") + failure.what());
   }
 }
 
 void PairFrames::coeff(int narg, char** arg) {
-  if (narg < 4 || std::strcmp(arg[0], "*") != 0 || std::strcmp(arg[1], "*") != 0) {
-    error->all(FLERR, std::string("pair_style frames: ") + coeff_syntax);
+  frames::PairCoefficients coefficients;
+  try {
+    coefficients = frames::parse_pair_coeff(words(narg, arg), atom->ntypes);
+  } catch (const frames::Error& failure) {
+    error->all(FLERR, std::string("pair_style frames: ") + failure.what());
   }
-  load(arg[2]);
-  map_types(narg - 3, arg + 3);
-  if (comm->me == 0) {
-    const frames::Metadata& model = backend_->metadata();
-    utils::logmesg(lmp, "pair_style frames: {}: {}, elements {}, cutoff {} A, {} layer(s), {}\n", arg[2],
-                   model.backbone, model.element_symbols(), model.cutoff, model.receptive_layers,
-                   backend_->description());
-  }
+  load(coefficients);
+  announce();
 }
 
-void PairFrames::load(const std::string& path) {
-  options_.local_rank = frames::rank_on_node(world);
-  options_.threads =
-      comm->nthreads;  // OMP_NUM_THREADS or `package omp`, 1 without either, as LAMMPS prints it
+void PairFrames::announce() {
+  if (comm->me != 0) return;
+  const frames::Metadata& model = model_->metadata();
+  std::string files;
+  for (const std::string& file : coefficients_.files) files += (files.empty() ? "" : " ") + file;
+  utils::logmesg(lmp, "pair_style frames: {}: {}, elements {}, cutoff {} A, {} layer(s), {}\n", files,
+                 model.backbone, model.element_symbols(), model.cutoff, model.receptive_layers,
+                 model_->description());
+}
+
+/// Reads the models and checks them against the atom types; stops the run if they do not fit.
+void PairFrames::load(const frames::PairCoefficients& coefficients) {
+  const std::string message = try_to_load(coefficients.files);
+  if (!message.empty()) error->all(FLERR, "pair_style frames: " + message);
+  if (settings_.watches() && model_->size() == 1) {
+    error->all(
+        FLERR,
+        "pair_style frames: keyword threshold needs a committee: name two or more model files in pair_coeff");
+  }
+  coefficients_ = coefficients;
+  map_types(coefficients.elements);
+  make_builder();
+}
+
+/// Collective. Returns "" or what the first rank that failed has to say, the same on all.
+std::string PairFrames::try_to_load(const std::vector<std::string>& files) {
+  frames::LoadOptions options;
+  options.backend = settings_.backend;
+  options.device = settings_.device;
+  options.local_rank = frames::rank_on_node(world);
+  // OMP_NUM_THREADS or `package omp`, 1 without either, as LAMMPS prints it
+  options.threads = comm->nthreads;
   std::string message;
+  model_.reset();
   try {
-    backend_ = frames::load_model(path, options_, {frames::native_factory(), frames::torchscript_factory()});
+    std::vector<std::unique_ptr<frames::Backend>> members;
+    for (const std::string& file : files) {
+      members.push_back(
+          frames::load_model(file, options, {frames::native_factory(), frames::torchscript_factory()}));
+    }
+    model_ = std::make_unique<frames::Committee>(std::move(members));
   } catch (const std::exception& failure) {
     message = failure.what();
-    backend_.reset();
   }
   // Ranks may differ in what they can open (other machines, other GPUs): nobody goes on alone. All say what
   // the first that failed has to say, since output of a rank that aborts the others can be lost on its way.
   const int failed = message.empty() ? comm->nprocs : comm->me;
   int first = 0;
   MPI_Allreduce(&failed, &first, 1, MPI_INT, MPI_MIN, world);
-  if (first == comm->nprocs) return;
+  if (first == comm->nprocs) return "";
+  model_.reset();
   int length = static_cast<int>(message.size());
   MPI_Bcast(&length, 1, MPI_INT, first, world);
   message.resize(static_cast<std::size_t>(length));
   MPI_Bcast(message.data(), length, MPI_CHAR, first, world);
-  const std::string where = first > 0 ? "rank " + std::to_string(first) + ": " : "";
-  error->all(FLERR, "pair_style frames: " + where + message);
+  return (first > 0 ? "rank " + std::to_string(first) + ": " : "") + message;
 }
 
-void PairFrames::map_types(int count, char** names) {
+void PairFrames::map_types(const std::vector<std::string>& symbols) {
   const int types = atom->ntypes;
-  if (count != types) {
-    error->all(FLERR, "pair_style frames: " + std::to_string(count) + " element(s) for " +
-                          std::to_string(types) + " atom type(s); " + coeff_syntax);
-  }
-  const frames::Metadata& model = backend_->metadata();
+  const frames::Metadata& model = model_->metadata();
   element_of_type_.assign(static_cast<std::size_t>(types) + 1, 0);
-  std::vector<std::int32_t> species(element_of_type_.size(), -1);
   for (int type = 1; type <= types; ++type) {
-    const std::string name = names[type - 1];
+    const std::string& name = symbols[static_cast<std::size_t>(type - 1)];
     if (name == "NULL") {
       if (utils::strmatch(force->pair_style, "^hybrid")) continue;
       error->all(FLERR, "pair_style frames: atom type " + std::to_string(type) +
@@ -124,13 +148,11 @@ void PairFrames::map_types(int count, char** names) {
                             coeff_syntax);
     }
     const int number = frames::atomic_number(name);
-    const int known = number > 0 ? model.species_of(number) : -1;
-    if (known < 0) {
+    if (number <= 0 || model.species_of(number) < 0) {
       error->all(FLERR, "pair_style frames: element " + name + " of atom type " + std::to_string(type) +
                             " is unknown to " + model.file + ", which knows " + model.element_symbols());
     }
     element_of_type_[static_cast<std::size_t>(type)] = number;
-    species[static_cast<std::size_t>(type)] = known;
   }
 
   if (!allocated) {
@@ -140,17 +162,24 @@ void PairFrames::map_types(int count, char** names) {
   }
   for (int i = 1; i <= types; ++i) {
     for (int j = 1; j <= types; ++j) {
-      setflag[i][j] =
-          i <= j && species[static_cast<std::size_t>(i)] >= 0 && species[static_cast<std::size_t>(j)] >= 0;
+      setflag[i][j] = i <= j && element_of_type_[static_cast<std::size_t>(i)] > 0 &&
+                      element_of_type_[static_cast<std::size_t>(j)] > 0;
       cutsq[i][j] = model.cutoff * model.cutoff;
     }
   }
-  const bool exchange = backend_->exchanges_ghosts();
+}
+
+void PairFrames::make_builder() {
+  const frames::Metadata& model = model_->metadata();
+  std::vector<std::int32_t> species;
+  for (const int number : element_of_type_) species.push_back(number > 0 ? model.species_of(number) : -1);
+  const bool exchange = model_->exchanges_ghosts();
   builder_ =
       std::make_unique<frames::GraphBuilder>(model.cutoff, exchange ? 1 : model.receptive_layers, exchange);
-  builder_->set_species(species);
+  builder_->set_species(std::move(species));
   ghosts_ = std::make_unique<frames::GhostFeatures>(world);
   owners_.clear();
+  evaluated_step_ = -1;
 }
 
 void PairFrames::init_style() {
@@ -159,7 +188,7 @@ void PairFrames::init_style() {
   } catch (const frames::Error& failure) {
     error->all(FLERR, std::string(failure.what()));
   }
-  if (!backend_) error->all(FLERR, std::string("pair_style frames: no model; ") + coeff_syntax);
+  if (!model_) error->all(FLERR, std::string("pair_style frames: no model; ") + coeff_syntax);
   // Pairs are found in GraphBuilder: LAMMPS' lists leave out pairs that special_bonds excludes, and a model
   // needs all. A list is asked for only because some styles and computes expect every pair style to have one;
   // it is never built.
@@ -178,7 +207,7 @@ void PairFrames::init_list(int, NeighList* pointer) {
 }
 
 double PairFrames::init_one(int, int) {
-  return backend_->metadata().cutoff;
+  return model_->metadata().cutoff;
 }
 
 void PairFrames::size_buffers() {
@@ -191,8 +220,8 @@ void PairFrames::size_buffers() {
 
 void PairFrames::widen_ghost_shell() {
   // On one rank every ghost is an image of an owned atom, which has its own edges already.
-  if (comm->nprocs == 1 || backend_->exchanges_ghosts()) return;
-  const frames::Metadata& model = backend_->metadata();
+  if (comm->nprocs == 1 || model_->exchanges_ghosts()) return;
+  const frames::Metadata& model = model_->metadata();
   const double needed = model.receptive_layers * model.cutoff + neighbor->skin;
   if (comm->mode != Comm::SINGLE) {
     error->all(FLERR, "pair_style frames: on more than one rank this model needs `comm_modify mode single`");
@@ -224,7 +253,7 @@ void PairFrames::warn_about_masses() {
 double PairFrames::memory_usage() {
   return Pair::memory_usage() + (builder_ ? builder_->memory_usage() + ghosts_->memory_usage() : 0.0) +
          static_cast<double>(owners_.capacity() * sizeof(frames::Owner)) +
-         static_cast<double>((node_forces_.capacity() + node_virials_.capacity() + ghost_results_.capacity() +
+         static_cast<double>((node_forces_.capacity() + node_virials_.capacity() + sums_.capacity() +
                               output_.atom_energies.capacity() + output_.edge_gradients.capacity()) *
                              sizeof(double));
 }

@@ -3,26 +3,29 @@
 
 #pragma once
 
+#include <cstdint>
+#include <cstdio>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "core/load.h"
+#include "core/committee.h"
 #include "lammps/ghost_features.h"
 #include "lammps/graph_builder.h"
+#include "lammps/pair_arguments.h"
 #include "pair.h"
 
 namespace LAMMPS_NS {
 
-/// Evaluates a model file of FRAMES.
+/// Evaluates a model file of FRAMES, or the mean of several.
 ///
 ///     pair_style frames [backend auto|native|torchscript] [device cpu|cuda]
-///     pair_coeff * * FILE ELEMENT ...        (one chemical symbol per atom type, NULL with pair_style
-///     hybrid)
+///                       [threshold FORCE] [save FILE] [stop yes|no] [every STEPS]
+///     pair_coeff * * FILE [FILE ...] ELEMENT ...   (one symbol per atom type, NULL with pair_style hybrid)
 ///
 /// Atoms become a graph in `GraphBuilder`, a backend of the core evaluates it, and the gradients with respect
 /// to its edges become forces and virials here. Between ranks either the features of ghost atoms are
-/// exchanged, or the ghost shell is as wide as the model's layers reach.
+/// exchanged, or the ghost shell is as wide as the model's layers reach. docs/lammps has the manual.
 class PairFrames : public Pair {
  public:
   explicit PairFrames(class LAMMPS* lmp);
@@ -36,14 +39,39 @@ class PairFrames : public Pair {
   void compute(int eflag, int vflag) override;
   double memory_usage() override;
 
+  void write_restart(FILE* file) override;
+  void read_restart(FILE* file) override;
+  void write_restart_settings(FILE* file) override;
+  void read_restart_settings(FILE* file) override;
+
+  /// "scale": one factor for energies and forces, for `fix adapt`.
+  void* extract(const char* name, int& dimensions) override;
+
   int pack_forward_comm(int n, int* list, double* buffer, int pbc_flag, int* pbc) override;
   void unpack_forward_comm(int n, int first, double* buffer) override;
   int pack_reverse_comm(int n, int first, double* buffer) override;
   void unpack_reverse_comm(int n, int* list, double* buffer) override;
 
+  // What computes ask for, of the structure that was evaluated last, in units of the deck.
+
+  /// True if forces were computed on this step.
+  bool is_current() const;
+  std::size_t members() const { return model_ ? model_->size() : 0; }
+  /// [owned atoms] root mean square over the committee of the distance of an atom's force from the mean.
+  /// Collective.
+  const std::vector<double>& force_deviations();
+  /// Each into values[stride * atom], for owned atoms that the style treats; others are left alone.
+  void energies(double* values, int stride) const;
+  void energy_deviations(double* values, int stride) const;
+  void neighbour_counts(double* values, int stride) const;
+  void nearest_distances(double* values, int stride) const;
+
  private:
-  void load(const std::string& path);
-  void map_types(int count, char** names);
+  void load(const frames::PairCoefficients& coefficients);
+  std::string try_to_load(const std::vector<std::string>& files);
+  void map_types(const std::vector<std::string>& symbols);
+  void make_builder();
+  void announce();
   void widen_ghost_shell();
   void size_buffers();
   void warn_about_masses();
@@ -57,25 +85,35 @@ class PairFrames : public Pair {
   std::string describe_failure() const;
   void add_results();
   void add_atom_virials();
+  void sum_over_ghosts(int width);
+  void watch_deviation();
   [[noreturn]] void stop(const std::string& what);
+  double unit() const { return energy_factor_ * scale_; }
 
-  frames::LoadOptions options_;
-  std::unique_ptr<frames::Backend> backend_;
+  frames::PairSettings settings_;
+  frames::PairCoefficients coefficients_;
+  std::unique_ptr<frames::Committee> model_;
   std::unique_ptr<frames::GraphBuilder> builder_;
   std::unique_ptr<frames::GhostFeatures> ghosts_;
   frames::Output output_;
   double energy_factor_ = 1.0;        // units of the deck per eV
+  double scale_ = 1.0;                // of fix adapt
   double ghost_cutoff_before_ = 0.0;  // comm_modify cutoff as the user left it
   double ghost_cutoff_set_ = 0.0;     // what it was raised to, 0 if it was not
   bool reported_ = false;
+  bigint evaluated_step_ = -1;
+  bigint watched_step_ = -1;
+  std::int64_t evaluations_ = 0;
+  std::int64_t deviations_of_ = -1;  // the evaluation that deviations_ belong to
 
   std::vector<int> element_of_type_;   // [types + 1] atomic number, 0 for NULL
   std::vector<frames::Owner> owners_;  // [owned and ghost atoms] since the last rebuild
   std::vector<double> node_forces_;    // [3 nodes] eV/Å
   std::vector<double> node_virials_;   // [15 nodes] eV, 6 symmetric components, then 9 for centroid stress
-  std::vector<double>
-      ghost_results_;      // [18 ghosts] force and virials on their way to the owners (newton off)
-  int results_width_ = 0;  // of ghost_results_
+  std::vector<double> sums_;           // [width, owned and ghost atoms] shares on their way to the owners
+  int sums_width_ = 0;
+  std::vector<double> differences_;  // [3 edges] eV/Å, gradients of a committee's member minus the mean
+  std::vector<double> deviations_;   // [owned atoms]
 };
 
 }  // namespace LAMMPS_NS

@@ -55,20 +55,23 @@ void PairFrames::compute(int eflag, int vflag) {
   if (!reported_) report_ghost_work();
   check_finite();
   add_results();
+  watch_deviation();
 }
 
 bool PairFrames::exchanges() const {
   // On one rank every ghost is an image of an owned atom, and there is nobody to exchange with.
-  return backend_->exchanges_ghosts() && comm->nprocs > 1;
+  return model_->exchanges_ghosts() && comm->nprocs > 1;
 }
 
 void PairFrames::evaluate() {
   try {
     builder_->update(atoms_view());
-    backend_->evaluate(builder_->graph(), exchanges() ? ghosts_.get() : nullptr, output_);
+    model_->evaluate(builder_->graph(), exchanges() ? ghosts_.get() : nullptr, output_);
   } catch (const std::exception& failure) {
     stop(failure.what());
   }
+  evaluated_step_ = update->ntimestep;
+  ++evaluations_;
 }
 
 void PairFrames::rebuild_pairs() {
@@ -88,7 +91,7 @@ void PairFrames::rebuild_pairs() {
 
 void PairFrames::report_ghost_work() {
   reported_ = true;
-  if (comm->nprocs == 1 || backend_->exchanges_ghosts()) return;
+  if (comm->nprocs == 1 || model_->exchanges_ghosts()) return;
   const frames::Graph& graph = builder_->graph();
   const double mine[2] = {static_cast<double>(graph.locals), static_cast<double>(graph.centres)};
   double sums[2] = {0.0, 0.0};
@@ -141,41 +144,52 @@ void PairFrames::add_results() {
   node_forces_.assign(3 * at(graph.atoms), 0.0);
   frames::add_forces(graph, output_.edge_gradients, node_forces_.data(),
                      vflag_global ? node_virial : nullptr);
-  if (eflag_global) eng_vdwl += energy_factor_ * output_.energy;
-  if (eflag_atom) {
-    for (int i = 0; i < graph.locals; ++i)
-      eatom[atoms[at(i)]] += energy_factor_ * output_.atom_energies[at(i)];
-  }
+  if (eflag_global) eng_vdwl += unit() * output_.energy;
+  if (eflag_atom) energies(eatom, 1);
   if (vflag_global) {
-    for (int k = 0; k < symmetric; ++k) virial[k] += energy_factor_ * node_virial[component[k]];
+    for (int k = 0; k < symmetric; ++k) virial[k] += unit() * node_virial[component[k]];
   }
   if (vflag_atom || cvflag_atom) add_atom_virials();
 
   // LAMMPS sums forces (and computes sum virials) over ghosts only with newton on; otherwise it is done here.
   const bool collect = !force->newton;
-  const int nlocal = atom->nlocal;
   const int virial_width = vflag_atom || cvflag_atom ? node_width : 0;
-  results_width_ = 3 + virial_width;
-  if (collect) ghost_results_.assign(at(results_width_) * at(atom->nghost), 0.0);
-  for (int k = 0; k < graph.atoms; ++k) {
-    const int i = atoms[at(k)];
-    const double* node_force = node_forces_.data() + 3 * at(k);
-    const double* node_virial_sums = node_virials_.data() + node_width * at(k);
-    if (collect && i >= nlocal) {
-      double* result = ghost_results_.data() + at(results_width_) * at(i - nlocal);
-      for (int c = 0; c < 3; ++c) result[c] = energy_factor_ * node_force[c];
-      for (int c = 0; c < virial_width; ++c) result[3 + c] = energy_factor_ * node_virial_sums[c];
-      continue;
-    }
-    for (int c = 0; c < 3; ++c) atom->f[i][c] += energy_factor_ * node_force[c];
+  const int width = 3 + virial_width;
+  const auto add = [&](int i, const double* forces, const double* virials) {
+    for (int c = 0; c < 3; ++c) atom->f[i][c] += unit() * forces[c];
     if (vflag_atom) {
-      for (int c = 0; c < symmetric; ++c) vatom[i][c] += energy_factor_ * node_virial_sums[c];
+      for (int c = 0; c < symmetric; ++c) vatom[i][c] += unit() * virials[c];
     }
     if (cvflag_atom) {
-      for (int c = 0; c < centroid; ++c) cvatom[i][c] += energy_factor_ * node_virial_sums[symmetric + c];
+      for (int c = 0; c < centroid; ++c) cvatom[i][c] += unit() * virials[symmetric + c];
     }
+  };
+  if (collect) sums_.assign(at(width) * at(atom->nlocal + atom->nghost), 0.0);
+  for (int k = 0; k < graph.atoms; ++k) {
+    const int i = atoms[at(k)];
+    const double* forces = node_forces_.data() + 3 * at(k);
+    const double* virials = node_virials_.data() + node_width * at(k);
+    if (!collect) {
+      add(i, forces, virials);
+      continue;
+    }
+    double* row = sums_.data() + at(width) * at(i);
+    for (int c = 0; c < 3; ++c) row[c] += forces[c];
+    for (int c = 0; c < virial_width; ++c) row[3 + c] += virials[c];
   }
-  if (collect) comm->reverse_comm(this, results_width_);
+  if (!collect) return;
+  sum_over_ghosts(width);
+  for (int i = 0; i < atom->nlocal; ++i) {
+    const double* row = sums_.data() + at(width) * at(i);
+    add(i, row, row + 3);
+  }
+}
+
+/// Adds the rows of ghosts to those of their owners. Collective.
+void PairFrames::sum_over_ghosts(int width) {
+  if (comm->nprocs == 1) return;  // every ghost is an image of an owned atom, which has its sums already
+  sums_width_ = width;
+  comm->reverse_comm(this, width);
 }
 
 /// Shares of the virial W = -Σ vector ⊗ g. For the stress of an atom, half of every edge goes to each of its
@@ -220,27 +234,13 @@ void PairFrames::unpack_forward_comm(int n, int first, double* buffer) {
 }
 
 int PairFrames::pack_reverse_comm(int n, int first, double* buffer) {
-  const double* rows = ghost_results_.data() + at(results_width_) * at(first - atom->nlocal);
-  std::copy_n(rows, at(n) * at(results_width_), buffer);
-  return n * results_width_;
+  std::copy_n(sums_.data() + at(first) * at(sums_width_), at(n) * at(sums_width_), buffer);
+  return n * sums_width_;
 }
 
 void PairFrames::unpack_reverse_comm(int n, int* list, double* buffer) {
-  const int nlocal = atom->nlocal;
   for (int k = 0; k < n; ++k) {
-    const double* row = buffer + at(k) * at(results_width_);
-    const int i = list[k];
-    if (i >= nlocal) {  // a ghost that this rank passed on
-      double* sum = ghost_results_.data() + at(results_width_) * at(i - nlocal);
-      for (int c = 0; c < results_width_; ++c) sum[c] += row[c];
-      continue;
-    }
-    for (int c = 0; c < 3; ++c) atom->f[i][c] += row[c];
-    if (vflag_atom) {
-      for (int c = 0; c < symmetric; ++c) vatom[i][c] += row[3 + c];
-    }
-    if (cvflag_atom) {
-      for (int c = 0; c < centroid; ++c) cvatom[i][c] += row[3 + symmetric + c];
-    }
+    double* sum = sums_.data() + at(list[k]) * at(sums_width_);
+    for (int c = 0; c < sums_width_; ++c) sum[c] += *buffer++;
   }
 }

@@ -56,6 +56,7 @@ def plugin() -> Path:
     return next(path for folder in folders if (path := Path(folder) / PLUGIN).is_file())
 
 
+PLACE = "thermo_style custom"  # where a command is put before
 DECKS = {
     # what is wrong: (text of the deck that is replaced, replacement, what the message says)
     "units": ("units metal", "units lj", ["units lj", "metal or real"]),
@@ -68,12 +69,34 @@ DECKS = {
     "not capitalised": ("O C H", "o C H", ["element o of atom type 1"]),
     "null without hybrid": ("O C H", "O NULL H", ["atom type 2 is NULL", "pair_style hybrid"]),
     "one type": ("pair_coeff * *", "pair_coeff 1 1", ["must start with * *"]),
-    "keyword": ("style frames", "style frames gpu yes", ["unknown keyword gpu", "backend or device"]),
+    "keyword": ("style frames", "style frames gpu yes", ["unknown keyword gpu", "expected backend, device, threshold"]),
     "no value": ("style frames", "style frames device", ["keyword device has no value"]),
     "device": ("style frames", "style frames device tpu", ["device tpu", "expected cpu or cuda"]),
     "backend": ("style frames", "style frames backend onnx", ["backend onnx", "torchscript"]),
     "no model": ("pair_coeff", "# pair_coeff", ["All pair coeffs are not set"]),
     "native": ("style frames", "style frames backend native", ["native"]),
+    "threshold no number": ("style frames", "style frames threshold big", ["threshold has value big", "a number"]),
+    "threshold negative": ("style frames", "style frames threshold -0.1", ["threshold has value -0.1", "above 0"]),
+    "every zero": ("style frames", "style frames threshold 1 every 0", ["every has value 0", "at least 1"]),
+    "every fraction": ("style frames", "style frames threshold 1 every 2.5", ["every has value 2.5", "at least 1"]),
+    "stop": ("style frames", "style frames threshold 1 stop now", ["stop has value now", "yes or no"]),
+    "save alone": ("style frames", "style frames save a.xyz", ["save, stop and every belong to keyword threshold"]),
+    "two files": ("O C H", "other.pt O C", ["2 element(s) for 3 atom type(s)"]),
+    "member missing": ("O C H", "other.pt O C H", ["other.pt: no such model file"]),
+    "argument of a compute": (PLACE, "compute d all frames/deviation 3\n", ["frames/deviation: takes no arguments"]),
+    "no output": (PLACE, "compute d all frames/atom\n", ["frames/atom: expected one or more of energy"]),
+    "unknown output": (PLACE, "compute d all frames/atom charge\n", ["unknown output charge", "or nearest"]),
+    "other style": (
+        PLACE,
+        "compute d all frames/atom energy\npair_style zero 4.0\npair_coeff * *\n",
+        ["needs pair_style frames"],
+    ),
+    "not computed": (
+        PLACE,
+        "compute d all frames/atom energy\ncompute s all reduce sum c_d\nrun 0\npair_style frames\n"
+        "pair_coeff * * MODEL O C H\nprint $(c_s)\n",
+        ["forces of step 0 were not computed", "use it during a run"],
+    ),
 }
 
 
@@ -82,7 +105,9 @@ def test_wrong_decks(tmp_path: Path, model: ToyModel, case: str) -> None:
     old, new, expected = DECKS[case]
     text = deck(ethanol(), model.path, TYPES)
     assert old in text
-    message = refusal(tmp_path, text.replace(old, new, 1))
+    message = refusal(
+        tmp_path, text.replace(old, new.replace("MODEL", str(model.path)) + old if old == PLACE else new, 1)
+    )
     for part in expected:
         assert part in message
 

@@ -1,0 +1,142 @@
+// pair_style frames for LAMMPS. Distributed under the GNU General Public License, version 2 (see LICENSE in
+// this folder), since it builds on headers of LAMMPS (https://www.lammps.org).
+
+// What computes ask for beside energies and forces, and what is done when the members of a committee
+// disagree.
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "atom.h"
+#include "comm.h"
+#include "core/structure.h"
+#include "error.h"
+#include "lammps/pair_frames.h"
+#include "lammps/structure_writer.h"
+#include "timer.h"
+#include "update.h"
+
+using namespace LAMMPS_NS;
+
+namespace {
+
+std::size_t at(int index) {
+  return static_cast<std::size_t>(index);
+}
+
+std::string text(double value) {
+  char digits[32];
+  std::snprintf(digits, sizeof digits, "%.4g", value);
+  return digits;
+}
+
+}  // namespace
+
+bool PairFrames::is_current() const {
+  return model_ && evaluated_step_ == update->ntimestep;
+}
+
+/// ε_i = (⟨|F_i − ⟨F_i⟩|²⟩)^½ over the members (Zhang et al., Comput. Phys. Commun. 253, 107206 (2020)).
+const std::vector<double>& PairFrames::force_deviations() {
+  if (deviations_of_ == evaluations_ && deviations_.size() == at(atom->nlocal)) return deviations_;
+  const frames::Graph& graph = builder_->graph();
+  deviations_.assign(at(atom->nlocal), 0.0);
+  for (const frames::Output& output : model_->outputs()) {
+    differences_.resize(output_.edge_gradients.size());
+    for (std::size_t k = 0; k < differences_.size(); ++k) {
+      differences_[k] = output.edge_gradients[k] - output_.edge_gradients[k];
+    }
+    node_forces_.assign(3 * at(graph.atoms), 0.0);
+    frames::add_forces(graph, differences_, node_forces_.data(), nullptr);
+    sums_.assign(3 * at(atom->nlocal + atom->nghost), 0.0);
+    for (int k = 0; k < graph.atoms; ++k) {
+      double* row = sums_.data() + 3 * at(builder_->node_atoms()[at(k)]);
+      for (int c = 0; c < 3; ++c) row[c] += node_forces_[3 * at(k) + at(c)];
+    }
+    sum_over_ghosts(3);
+    for (std::size_t i = 0; i < deviations_.size(); ++i) {
+      for (std::size_t c = 0; c < 3; ++c) deviations_[i] += sums_[3 * i + c] * sums_[3 * i + c];
+    }
+  }
+  for (double& deviation : deviations_) {
+    deviation = std::abs(unit()) * std::sqrt(deviation / static_cast<double>(members()));
+  }
+  deviations_of_ = evaluations_;
+  return deviations_;
+}
+
+void PairFrames::energies(double* values, int stride) const {
+  for (std::size_t k = 0; k < output_.atom_energies.size(); ++k) {
+    values[at(stride) * at(builder_->node_atoms()[k])] = unit() * output_.atom_energies[k];
+  }
+}
+
+void PairFrames::energy_deviations(double* values, int stride) const {
+  for (std::size_t k = 0; k < output_.atom_energies.size(); ++k) {
+    double sum = 0.0;
+    for (const frames::Output& output : model_->outputs()) {
+      sum += std::pow(output.atom_energies[k] - output_.atom_energies[k], 2);
+    }
+    values[at(stride) * at(builder_->node_atoms()[k])] =
+        std::abs(unit()) * std::sqrt(sum / static_cast<double>(members()));
+  }
+}
+
+void PairFrames::neighbour_counts(double* values, int stride) const {
+  const frames::Graph& graph = builder_->graph();
+  for (int k = 0; k < graph.locals; ++k) {
+    values[at(stride) * at(builder_->node_atoms()[at(k)])] =
+        static_cast<double>(graph.offsets[at(k) + 1] - graph.offsets[at(k)]);
+  }
+}
+
+void PairFrames::nearest_distances(double* values, int stride) const {
+  const frames::Graph& graph = builder_->graph();
+  for (int k = 0; k < graph.locals; ++k) {
+    double shortest = std::numeric_limits<double>::infinity();
+    for (auto e = graph.offsets[at(k)]; e < graph.offsets[at(k) + 1]; ++e) {
+      const double* r = graph.vectors.data() + 3 * e;
+      shortest = std::min(shortest, std::hypot(r[0], r[1], r[2]));
+    }
+    // Nobody within the cutoff: dumps and reductions need a number, and 0 is no distance.
+    values[at(stride) * at(builder_->node_atoms()[at(k)])] = std::isfinite(shortest) ? shortest : 0.0;
+  }
+}
+
+/// Says, saves, stops. Collective; looks at a step once, also where a minimiser evaluates it several times.
+void PairFrames::watch_deviation() {
+  if (!settings_.watches() || update->ntimestep % settings_.every != 0 || watched_step_ == update->ntimestep)
+    return;
+  watched_step_ = update->ntimestep;
+  const std::vector<double>& deviations = force_deviations();
+  struct {
+    double value = 0.0;
+    int rank = 0;
+  } mine, worst;
+  mine.rank = comm->me;
+  tagint tag = 0;
+  for (int i = 0; i < atom->nlocal; ++i) {
+    if (deviations[at(i)] <= mine.value) continue;
+    mine.value = deviations[at(i)];
+    tag = atom->tag[i];
+  }
+  MPI_Allreduce(&mine, &worst, 1, MPI_DOUBLE_INT, MPI_MAXLOC, world);
+  if (worst.value <= settings_.threshold) return;
+  MPI_Bcast(&tag, 1, MPI_LMP_TAGINT, worst.rank, world);
+
+  std::string message = "pair_style frames: step " + std::to_string(update->ntimestep) +
+                        ": the models disagree by " + text(worst.value) + " on the force of atom " +
+                        std::to_string(tag) + ", more than " + text(settings_.threshold);
+  if (!settings_.save.empty()) {
+    const std::string failure =
+        StructureWriter(lmp).append(settings_.save, element_of_type_, deviations, "force_deviation");
+    if (!failure.empty()) stop(failure);
+    message += "; structure appended to " + settings_.save;
+  }
+  if (settings_.stop) {
+    message += "; the run ends here";
+    timer->force_timeout();
+  }
+  if (comm->me == 0) error->warning(FLERR, message);
+}

@@ -1,0 +1,26 @@
+"""Untrained models of backbone `cartesian` as files, for tests of what engines do with a model that runs natively."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from lammps_systems import crystal
+
+from frames.export import ModelSpec, Structure, export
+
+
+def write_native_model(
+    path: Path, dtype: str = "float64", *, seed: int = 5, cutoff: float = 4.0, elements: tuple[int, ...] = (6, 1, 8)
+) -> Path:
+    """Random parameters, forces scaled up to sizes that matter."""
+    torch.manual_seed(seed)
+    spec = ModelSpec("cartesian", {"channels": 16, "layers": 2}, elements, cutoff)
+    potential = spec.build(torch.float64)
+    potential.energy_scale.fill_(10.0)
+    potential.energy_reference.copy_(torch.tensor([-1030.5, -13.6, -2043.2]))
+    atoms = crystal()
+    frame = Structure(atoms.numbers, atoms.positions, atoms.cell.array, np.array(atoms.pbc))
+    export(potential, spec, path, frame, dtype="float64" if dtype == "float64" else "float32")
+    return path
