@@ -23,11 +23,11 @@ HERE = Path(__file__).resolve().parent
 
 
 def main(
-    minutes: Annotated[float, typer.Option(help="Wall time of each training.")] = 15.0,
-    rounds: Annotated[int, typer.Option(help="Turns of every model on every system.")] = 15,
+    minutes: Annotated[float, typer.Option(help="Wall time of each training.")] = 12.0,
+    rounds: Annotated[int, typer.Option(help="Turns of every model on every system.")] = 10,
     threads: Annotated[int, typer.Option(help="Cores to use at most.")] = 2,
     jobs: Annotated[int, typer.Option(help="Trainings at once; the cores are divided among them.")] = 2,
-    losses: Annotated[str, typer.Option(help="Of the peers: best (the better of both), l1, mse.")] = "best",
+    losses: Annotated[str, typer.Option(help="Of the peers: l1, mse, best (the better of both).")] = "l1",
     models: Annotated[list[str] | None, typer.Option("--model", help="Only these rows.")] = None,
     systems: Annotated[list[str] | None, typer.Option("--system", help="Only these systems.")] = None,
     output: Annotated[Path, typer.Option(help="Folder of results.json, table.md and error_cost.png.")] = HERE,
