@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "core/graph.h"
@@ -17,7 +18,12 @@ class GhostExchange {
  public:
   virtual ~GhostExchange() = default;
 
+  /// Memory that arrays of rows should lie in, so that other ranks can read them in place; null if any will
+  /// do. Zeroed; may be given up at any time.
+  virtual std::shared_ptr<void> allocate(std::size_t bytes) = 0;
+
   /// Overwrites the rows of ghost nodes [locals, atoms) with those of the local atoms that they stand for.
+  /// The rows of local atoms must stay as they are until the next call.
   virtual void forward(float* rows, std::int32_t width) = 0;
   virtual void forward(double* rows, std::int32_t width) = 0;
 };

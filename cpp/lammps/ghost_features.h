@@ -7,10 +7,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "core/backend.h"
 #include "lammps/graph_builder.h"
+#include "lammps/node_memory.h"
 
 namespace frames {
 
@@ -18,22 +20,24 @@ namespace frames {
 ///
 /// LAMMPS' own communication of ghost atoms would carry a row for every periodic image, also for those of a
 /// rank's own atoms, and pass rows on from rank to rank: several times the data. A graph has one node for all
-/// images of an atom, so here every rank sends each of its atoms once to each rank that has it as a ghost,
-/// and receives right into the rows of the nodes. It depends on nothing but the owners of the ghosts, so that
-/// every `comm_style` will do.
+/// images of an atom, so here every rank gets each atom that it has as a ghost once, right into the row of
+/// the node: read from the owner's memory on the same machine, in a message from another. It depends on
+/// nothing but the owners of the ghosts, so that every `comm_style` will do.
 class GhostFeatures final : public GhostExchange {
  public:
-  explicit GhostFeatures(MPI_Comm world) : world_(world) {}
+  /// Collective over `world`.
+  explicit GhostFeatures(MPI_Comm world) : world_(world), memory_(world) {}
 
   /// After every rebuild of the graph, on all ranks: tells the owners of ghost nodes what to send.
   /// @param owners [owned and ghost atoms] as in GraphBuilder::rebuild
   void connect(const GraphBuilder& builder, const std::vector<Owner>& owners);
 
-  void forward(float* rows, std::int32_t width) override { run(rows, sizeof(float), width); }
-  void forward(double* rows, std::int32_t width) override { run(rows, sizeof(double), width); }
+  std::shared_ptr<void> allocate(std::size_t bytes) override { return memory_.allocate(bytes); }
+  void forward(float* rows, std::int32_t width) override { run(Rows(rows, width, MPI_FLOAT)); }
+  void forward(double* rows, std::int32_t width) override { run(Rows(rows, width, MPI_DOUBLE)); }
 
-  double bytes_sent() const { return bytes_sent_; }  ///< since construction
-  double memory_usage() const;                       ///< bytes
+  double bytes_received() const { return bytes_received_; }  ///< since construction
+  double memory_usage() const;                               ///< bytes
 
  private:
   /// Consecutive nodes that come from, or go to, one other rank.
@@ -43,17 +47,40 @@ class GhostFeatures final : public GhostExchange {
     std::int32_t count;
   };
 
-  void run(void* rows, std::size_t scalar, std::int32_t width);
+  /// [nodes, width] numbers.
+  struct Rows {
+    template <class T>
+    Rows(T* start, std::int32_t numbers, MPI_Datatype type_of_t)
+        : data(reinterpret_cast<std::byte*>(start)),
+          bytes(static_cast<std::size_t>(numbers) * sizeof(T)),
+          width(numbers),
+          type(type_of_t) {}
+    std::byte* data;
+    std::size_t bytes;  // of a row
+    std::int32_t width;
+    MPI_Datatype type;
+  };
+
+  void find_neighbours();
+  void run(const Rows& rows);
+  void receive(const Part& part, const Rows& rows);
+  void send(const Rows& rows, bool shared);
+  void copy(const Part& part, const std::byte* from, const Rows& rows) const;
 
   MPI_Comm world_;
-  std::vector<Part> from_;            // ghost nodes of each owner
-  std::vector<Part> to_;              // places in sent_
-  std::vector<std::int32_t> sent_;    // own nodes in the order in which others want them
-  std::vector<std::int32_t> wanted_;  // scratch of `connect`: indices at the owners
-  std::vector<int> counts_;           // scratch of `connect`
-  std::vector<std::byte> buffer_;     // rows on their way out
-  std::vector<MPI_Request> requests_;
-  double bytes_sent_ = 0.0;
+  NodeMemory memory_;
+  std::int32_t owned_ = 0;                  // ghost nodes follow these
+  std::vector<Part> from_;                  // ghost nodes of each owner
+  std::vector<Part> to_;                    // places in sent_
+  std::vector<std::int32_t> sent_;          // own nodes in the order in which others want them
+  std::vector<std::int32_t> wanted_;        // [ghost nodes] their nodes at the owners
+  std::vector<int> counts_;                 // scratch of `connect`
+  std::vector<int> near_;                   // ranks whose memory is read, or who read this rank's
+  std::vector<NodeMemory::Place> arrived_;  // [near_] where their rows are
+  std::vector<std::byte> buffer_;           // rows on their way out
+  std::vector<MPI_Request> requests_;       // of rows
+  std::vector<MPI_Request> signals_;        // of places
+  double bytes_received_ = 0.0;
 };
 
 }  // namespace frames

@@ -18,13 +18,23 @@ class Aligned {
 
   /// Room for `size` elements. New memory is zero; throws std::bad_alloc.
   void reserve(std::size_t size) {
+    reserve(size, [](std::size_t) { return std::shared_ptr<void>(); });
+  }
+
+  /// The same in memory from `source(bytes)`, a shared pointer to zeroed memory, unless it is null.
+  template <class Source>
+  void reserve(std::size_t size, const Source& source) {
     if (size <= capacity_) return;
     const std::size_t wanted = size + size / 8;
     if (wanted > std::numeric_limits<std::size_t>::max() / sizeof(T)) throw std::bad_alloc();
     data_.reset();  // give the old block back first: the two together could be too much
     capacity_ = 0;
-    data_.reset(static_cast<T*>(::operator new(wanted * sizeof(T), std::align_val_t{64})));
-    std::memset(static_cast<void*>(data_.get()), 0, wanted * sizeof(T));
+    data_ = std::static_pointer_cast<T>(source(wanted * sizeof(T)));
+    if (!data_) {
+      void* const memory = ::operator new(wanted * sizeof(T), std::align_val_t{64});
+      data_ = std::shared_ptr<T>(static_cast<T*>(memory), Free{});
+      std::memset(memory, 0, wanted * sizeof(T));
+    }
     capacity_ = wanted;
   }
 
@@ -32,7 +42,7 @@ class Aligned {
   struct Free {
     void operator()(T* p) const { ::operator delete(p, std::align_val_t{64}); }
   };
-  std::unique_ptr<T[], Free> data_;
+  std::shared_ptr<T> data_;
   std::size_t capacity_ = 0;
 };
 

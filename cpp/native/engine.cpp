@@ -150,7 +150,7 @@ void Engine<T>::divide(int computed, int threads) {
 }
 
 template <class T>
-void Engine<T>::prepare(const Graph& graph, int computed) {
+void Engine<T>::prepare(const Graph& graph, int computed, GhostExchange* exchange) {
   const Parameters<T>& p = model_->parameters();
   const std::size_t edges = graph.edges(), nodes = static_cast<std::size_t>(graph.atoms);
   Carver<T> counter(nullptr);
@@ -160,7 +160,9 @@ void Engine<T>::prepare(const Graph& graph, int computed) {
     arrays_.fractions = carver.take(edges);
   };
   carve(counter);
-  memory_.reserve(counter.used());
+  memory_.reserve(counter.used(), [&](std::size_t bytes) {
+    return exchange ? exchange->allocate(bytes) : std::shared_ptr<void>();
+  });
   Carver<T> carver(memory_.data());
   carve(carver);
   edge_memory_.reserve(2 * edges);
@@ -190,7 +192,7 @@ void Engine<T>::evaluate(const Graph& graph, GhostExchange* exchange, Output& ou
   // Without an exchange a node that has no edges still has features of its own.
   const int computed = exchange ? graph.centres : graph.atoms;
   const int width = components * model_->parameters().channels;
-  prepare(graph, computed);
+  prepare(graph, computed, exchange);
   output.atom_energies.resize(graph.locals);
   output.edge_gradients.resize(3 * graph.edges());
   arrays_.edge_gradients = output.edge_gradients.data();

@@ -54,7 +54,7 @@ class Engine {
 
  private:
   void check(const Graph& graph, const GhostExchange* exchange) const;
-  void prepare(const Graph& graph, int computed);
+  void prepare(const Graph& graph, int computed, GhostExchange* exchange);
   Scratch<T> scratch(int thread) const;
   void divide(int computed, int threads);
 

@@ -116,11 +116,11 @@ write_dump all custom atoms.dump {DUMP} modify sort id format float %.15g
 """
 
 
-def run_deck(folder: Path, text: str, ranks: int = 1) -> Run:
+def run_deck(folder: Path, text: str, ranks: int = 1, program: Path = PROGRAMS / "lmp") -> Run:
     """Runs a deck in a folder, on one or more MPI ranks, each with one thread."""
     (folder / "in.test").write_text(text)
-    launcher = [str(PROGRAMS / "mpiexec"), "-n", str(ranks)] if ranks > 1 else []
-    command = [*launcher, str(PROGRAMS / "lmp"), "-in", "in.test", "-log", "none", "-nocite"]
+    launcher = [PROGRAMS / "mpiexec", "-n", str(ranks)] if ranks > 1 else []
+    command = [*launcher, program, "-in", "in.test", "-log", "none", "-nocite"]
     done = subprocess.run(
         command,
         cwd=folder,

@@ -11,7 +11,7 @@ from ase import Atoms
 
 pytest.importorskip("torch")
 
-from lammps_run import deck, require_lammps, run_deck, run_lammps, write_data
+from lammps_run import PROGRAMS, deck, require_lammps, run_deck, run_lammps, write_data
 from lammps_systems import TYPES, crystal, ethanol, heated, jittered, narrow, slab, triclinic
 from native_models import write_native_model
 
@@ -80,6 +80,24 @@ def test_large_boxes_whose_atoms_are_sorted_in_space(tmp_path: Path, models: dic
     assert np.abs(first.forces - torchscript.forces).max() < 1e-6 * scale
     assert np.abs(many.forces - one.forces).max() < 1e-6
     assert np.abs(many.thermo["Press"] - one.thermo["Press"]).max() < 1e-6 * np.abs(one.thermo["Press"]).max()
+
+
+@pytest.mark.parametrize("without", ["012", "1", "02"])
+def test_ranks_that_cannot_read_each_others_memory(tmp_path: Path, models: dict[str, Path], without: str) -> None:
+    """As on several machines: some ranks, or all, send their features in messages."""
+    atoms = heated(jittered((7, 7, 6), np.diag([16.0, 16.0, 14.0]), 8), 800)
+    moving = MOVING.replace("run 200", "run 25")
+    one = run_lammps(tmp_path / "1", atoms, models["float64"], TYPES, commands=moving)
+    script = tmp_path / "lmp.sh"
+    script.write_text(
+        f'#!/bin/sh\ncase {without} in *$PMI_RANK*) export FRAMES_SHARED_MEMORY=off;; esac\nexec "{PROGRAMS}/lmp" "$@"\n'
+    )
+    script.chmod(0o755)
+    write_data(tmp_path / "system.data", atoms, TYPES)
+    text = deck(atoms, models["float64"], TYPES, commands=moving)
+    many = run_deck(tmp_path, text, 3, script)
+    assert many.status == 0, many.output
+    assert np.abs(many.forces - one.forces).max() < 1e-6
 
 
 def test_ghost_shell_is_one_cutoff(tmp_path: Path, models: dict[str, Path]) -> None:
