@@ -57,6 +57,28 @@ void read_elements(const Json& fields, Metadata& metadata) {
   }
 }
 
+/// `training.shortest_distances`: {"H-C": 1.01, ...}. Pairs of other elements are of no use and left out.
+void read_shortest_distances(const Json& fields, Metadata& metadata) {
+  const std::size_t elements = metadata.elements.size();
+  metadata.shortest_distances.assign(elements * elements, 0.0);
+  const Json* training = fields.find("training");
+  const Json* distances =
+      training && training->is(Json::Kind::object) ? training->find("shortest_distances") : nullptr;
+  if (!distances) return;
+  for (const auto& [pair, value] : distances->object()) {
+    const std::size_t dash = pair.find('-');
+    if (dash == std::string::npos || !(value.number() > 0.0)) {
+      throw Error("training.shortest_distances: expected lengths in Å of pairs such as \"H-C\"");
+    }
+    const int first = metadata.species_of(atomic_number(pair.substr(0, dash)));
+    const int second = metadata.species_of(atomic_number(pair.substr(dash + 1)));
+    if (first < 0 || second < 0) continue;
+    const auto i = static_cast<std::size_t>(first), j = static_cast<std::size_t>(second);
+    metadata.shortest_distances[i * elements + j] = metadata.shortest_distances[j * elements + i] =
+        value.number();
+  }
+}
+
 Metadata::Dtype read_dtype(const Json& fields) {
   const std::string& dtype = fields.at("dtype").string();
   if (dtype == "float32") return Metadata::Dtype::float32;
@@ -81,6 +103,7 @@ Metadata read_fields(const Json& fields) {
   metadata.receptive_layers = static_cast<int>(layers);
   metadata.dtype = read_dtype(fields);
   metadata.energy_scale = fields.at("energy_scale").number();
+  read_shortest_distances(fields, metadata);
   metadata.torch_version = optional_string(fields, "torch_version");
   metadata.revision = optional_string(fields, "revision");
   metadata.weights_sha256 = optional_string(fields, "weights_sha256");

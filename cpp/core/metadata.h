@@ -22,12 +22,19 @@ struct Metadata {
   Dtype dtype = Dtype::float32;          ///< arithmetic of the model
   std::vector<double> energy_reference;  ///< [elements] eV
   double energy_scale = 1.0;
+  /// [elements x elements] Å, no pair of these species was closer in training; 0 where the file does not say.
+  std::vector<double> shortest_distances;
   std::string torch_version;
   std::string revision;
   std::string weights_sha256;
 
   /// Species of an atomic number, or -1 if the model does not know it.
   int species_of(int atomic_number) const;
+
+  double shortest_distance(int species, int other) const {
+    return shortest_distances[static_cast<std::size_t>(species) * elements.size() +
+                              static_cast<std::size_t>(other)];
+  }
 
   /// The elements' symbols, separated by spaces, for messages.
   std::string element_symbols() const;

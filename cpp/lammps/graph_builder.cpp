@@ -4,6 +4,7 @@
 #include "lammps/graph_builder.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/spatial_order.h"
 
@@ -26,6 +27,20 @@ double bytes(const std::vector<T>& values) {
 
 GraphBuilder::GraphBuilder(double cutoff, int hops, bool keep_all_ghosts)
     : cutoff_(cutoff), hops_(hops), keep_all_ghosts_(keep_all_ghosts) {}
+
+void GraphBuilder::set_species(std::vector<std::int32_t> species_of_type,
+                               const std::vector<double>& shortest) {
+  species_of_type_ = std::move(species_of_type);
+  species_ = 0;
+  for (const std::int32_t species : species_of_type_) species_ = std::max(species_, at(species + 1));
+  if (!shortest.empty()) species_ = at(static_cast<std::int32_t>(std::lround(std::sqrt(shortest.size()))));
+  shortest_.assign(species_ * species_, 0.0);
+  for (std::size_t k = 0; k < shortest.size(); ++k) shortest_[k] = shortest[k] * shortest[k];
+}
+
+GraphBuilder::ClosePair GraphBuilder::closest_pair() const {
+  return {closest_.atom, closest_.other, std::sqrt(closest_.distance), std::sqrt(closest_.limit)};
+}
 
 void GraphBuilder::rebuild(const AtomsView& atoms, const std::vector<Owner>& owners, std::int32_t rank,
                            double skin) {
@@ -106,43 +121,65 @@ void GraphBuilder::start_nodes(const AtomsView& atoms) {
   graph_.species.clear();
   for (std::size_t k = 0; k < nodes_.size(); ++k) {
     node_of_[at(identity_[at(nodes_[k])])] = static_cast<std::int32_t>(k);
+    // Not only after a rebuild: `fix atom/swap` changes types between two of them.
     graph_.species.push_back(species_of_type_[at(atoms.types[nodes_[k]])]);
   }
 }
 
+/// Every pair is written where the next edge goes, and counts if it is within the cutoff: nearly half are
+/// not, in no order that a processor could foresee.
 void GraphBuilder::add_edges(std::int32_t node, const AtomsView& atoms, std::size_t& edges) {
   const std::int32_t i = nodes_[at(node)], row = row_[at(i)];
-  const double* x = atoms.positions + 3 * at(i);
-  const double limit = cutoff_ * cutoff_;
+  const auto begin = static_cast<std::size_t>(pair_starts_[at(row)]);
   const auto end = static_cast<std::size_t>(pair_starts_[at(row + 1)]);
-  for (auto k = static_cast<std::size_t>(pair_starts_[at(row)]); k < end; ++k) {
+  make_room(edges + (end - begin));
+  const double* const x = atoms.positions + 3 * at(i);
+  const double limit = cutoff_ * cutoff_;
+  const double* const shortest = shortest_.data() + species_ * at(graph_.species[at(node)]);
+  for (std::size_t k = begin; k < end; ++k) {
     const std::int32_t j = pairs_[k];
-    const double* y = atoms.positions + 3 * at(j);
+    const double* const y = atoms.positions + 3 * at(j);
     const double dx = y[0] - x[0], dy = y[1] - x[1], dz = y[2] - x[2];
-    if (dx * dx + dy * dy + dz * dz >= limit) continue;
-    std::int32_t& neighbour = node_of_[at(identity_[at(j)])];
-    if (neighbour < 0) {
-      neighbour = static_cast<std::int32_t>(nodes_.size());
-      nodes_.push_back(j);
-      levels_.push_back(levels_[at(node)] + 1);
-      graph_.species.push_back(species_of_type_[at(atoms.types[j])]);
+    const double square = dx * dx + dy * dy + dz * dz;
+    std::int32_t neighbour = node_of_[at(identity_[at(j)])];
+    if (neighbour < 0) {  // where not all atoms are nodes from the start
+      if (square >= limit) continue;
+      neighbour = add_node(j, levels_[at(node)] + 1, atoms);
     }
+    const double least = shortest[at(graph_.species[at(neighbour)])];
+    if (square < least && square * closest_.limit < closest_.distance * least)
+      closest_ = {i, j, square, least};
     graph_.neighbours[edges] = neighbour;
-    double* vector = graph_.vectors.data() + 3 * edges;
+    double* const vector = graph_.vectors.data() + 3 * edges;
     vector[0] = dx;
     vector[1] = dy;
     vector[2] = dz;
-    ++edges;
+    edges += square < limit;
   }
+}
+
+std::int32_t GraphBuilder::add_node(std::int32_t atom, std::int32_t level, const AtomsView& atoms) {
+  const auto node = static_cast<std::int32_t>(nodes_.size());
+  node_of_[at(identity_[at(atom)])] = node;
+  nodes_.push_back(atom);
+  levels_.push_back(level);
+  graph_.species.push_back(species_of_type_[at(atoms.types[atom])]);
+  return node;
+}
+
+/// Room for so many edges, and a little more only, since what a vector grows by is filled with zeros.
+void GraphBuilder::make_room(std::size_t edges) {
+  if (edges <= graph_.neighbours.size()) return;
+  edges += pairs_.size() / 64;
+  graph_.neighbours.resize(edges);
+  graph_.vectors.resize(3 * edges);
 }
 
 void GraphBuilder::update(const AtomsView& atoms) {
   start_nodes(atoms);
+  closest_ = {};
   graph_.locals = static_cast<std::int32_t>(owned_.size());
   graph_.offsets.assign(1, 0);
-  // Room for every pair; cut to the edges that are there at the end.
-  graph_.neighbours.resize(pairs_.size());
-  graph_.vectors.resize(3 * pairs_.size());
   std::size_t edges = 0;
   std::int32_t node = 0;
   for (; at(node) < nodes_.size() && levels_[at(node)] < hops_; ++node) {

@@ -45,9 +45,18 @@ class GraphBuilder {
   GraphBuilder(double cutoff, int hops, bool keep_all_ghosts);
 
   /// @param species_of_type [types + 1] species of each type, -1 for types that the model does not treat
-  void set_species(std::vector<std::int32_t> species_of_type) {
-    species_of_type_ = std::move(species_of_type);
-  }
+  /// @param shortest [species x species] Å; `closest_pair` tells of atoms that are closer. None if empty.
+  void set_species(std::vector<std::int32_t> species_of_type, const std::vector<double>& shortest = {});
+
+  /// A pair of atoms closer than a limit.
+  struct ClosePair {
+    std::int32_t atom = -1;  ///< among the engine's atoms; -1 for none
+    std::int32_t other = -1;
+    double distance = 1.0;  ///< Å
+    double limit = 1.0;     ///< Å
+  };
+  /// The pair that the last `update` found farthest below its limit.
+  ClosePair closest_pair() const;
 
   /// @param owners [all]; only the entries of ghosts are read
   /// Positions must be finite.
@@ -79,8 +88,13 @@ class GraphBuilder {
   void collect_pairs(const AtomsView& atoms, double radius);
   void start_nodes(const AtomsView& atoms);
   void add_edges(std::int32_t node, const AtomsView& atoms, std::size_t& edges);
+  std::int32_t add_node(std::int32_t atom, std::int32_t level, const AtomsView& atoms);
+  void make_room(std::size_t edges);
 
   double cutoff_;
+  std::size_t species_ = 0;
+  std::vector<double> shortest_;  // [species x species] squares
+  ClosePair closest_;             // its lengths squared
   std::int32_t hops_;
   bool keep_all_ghosts_;
   std::vector<std::int32_t> species_of_type_;

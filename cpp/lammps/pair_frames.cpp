@@ -176,7 +176,7 @@ void PairFrames::make_builder() {
   const bool exchange = model_->exchanges_ghosts();
   builder_ =
       std::make_unique<frames::GraphBuilder>(model.cutoff, exchange ? 1 : model.receptive_layers, exchange);
-  builder_->set_species(std::move(species));
+  builder_->set_species(std::move(species), model.shortest_distances);
   ghosts_ = std::make_unique<frames::GhostFeatures>(world);
   owners_.clear();
   evaluated_step_ = -1;
@@ -200,6 +200,7 @@ void PairFrames::init_style() {
   widen_ghost_shell();
   warn_about_masses();
   reported_ = false;
+  warned_.clear();
 }
 
 void PairFrames::init_list(int, NeighList* pointer) {

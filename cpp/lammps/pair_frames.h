@@ -6,7 +6,9 @@
 #include <cstdint>
 #include <cstdio>
 #include <memory>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/committee.h"
@@ -87,6 +89,7 @@ class PairFrames : public Pair {
   void add_atom_virials();
   void sum_over_ghosts(int width);
   void watch_deviation();
+  void watch_distances();
   [[noreturn]] void stop(const std::string& what);
   double unit() const { return energy_factor_ * scale_; }
 
@@ -101,6 +104,7 @@ class PairFrames : public Pair {
   double ghost_cutoff_before_ = 0.0;  // comm_modify cutoff as the user left it
   double ghost_cutoff_set_ = 0.0;     // what it was raised to, 0 if it was not
   bool reported_ = false;
+  std::set<std::pair<int, int>> warned_;  // elements whose distances were warned of in this run
   bigint evaluated_step_ = -1;
   bigint watched_step_ = -1;
   std::int64_t evaluations_ = 0;

@@ -53,9 +53,9 @@ void PairFrames::compute(int eflag, int vflag) {
   }
   evaluate();
   if (!reported_) report_ghost_work();
-  check_finite();
   add_results();
   watch_deviation();
+  watch_distances();
 }
 
 bool PairFrames::exchanges() const {
@@ -102,10 +102,11 @@ void PairFrames::report_ghost_work() {
   }
 }
 
+/// Gradients that are not finite make forces that are not.
 void PairFrames::check_finite() {
   double sum = 0.0;  // not finite if any term is not
   for (const double energy : output_.atom_energies) sum += std::abs(energy);
-  for (const double gradient : output_.edge_gradients) sum += std::abs(gradient);
+  for (const double force : node_forces_) sum += std::abs(force);
   if (!std::isfinite(sum)) stop(describe_failure());
 }
 
@@ -144,6 +145,7 @@ void PairFrames::add_results() {
   node_forces_.assign(3 * at(graph.atoms), 0.0);
   frames::add_forces(graph, output_.edge_gradients, node_forces_.data(),
                      vflag_global ? node_virial : nullptr);
+  check_finite();
   if (eflag_global) eng_vdwl += unit() * output_.energy;
   if (eflag_atom) energies(eatom, 1);
   if (vflag_global) {

@@ -10,6 +10,7 @@
 
 #include "atom.h"
 #include "comm.h"
+#include "core/elements.h"
 #include "core/structure.h"
 #include "error.h"
 #include "lammps/pair_frames.h"
@@ -139,4 +140,20 @@ void PairFrames::watch_deviation() {
     timer->force_timeout();
   }
   if (comm->me == 0) error->warning(FLERR, message);
+}
+
+/// Warns of atoms closer than any of their elements in the training data, once for each pair of elements in a
+/// run. Each rank speaks for its own atoms.
+void PairFrames::watch_distances() {
+  const frames::GraphBuilder::ClosePair pair = builder_->closest_pair();
+  if (pair.atom < 0) return;
+  const int first = element_of_type_[at(atom->type[pair.atom])];
+  const int second = element_of_type_[at(atom->type[pair.other])];
+  if (!warned_.insert(std::minmax(first, second)).second) return;
+  error->warning(FLERR, "pair_style frames: step " + std::to_string(update->ntimestep) + ": atoms " +
+                            std::to_string(atom->tag[pair.atom]) + " (" + frames::chemical_symbol(first) +
+                            ") and " + std::to_string(atom->tag[pair.other]) + " (" +
+                            frames::chemical_symbol(second) + ") are " + text(pair.distance) +
+                            " A apart, closer than any such pair in training (" + text(pair.limit) +
+                            " A): the model extrapolates");
 }

@@ -239,3 +239,35 @@ TEST(graph_of_no_atoms) {
   builder.update({0, 0, nullptr, nullptr});
   CHECK(builder.graph().atoms == 0 && builder.graph().centres == 0 && builder.graph().edges() == 0);
 }
+
+TEST(pairs_closer_than_in_training_are_found) {
+  const System system = make_system(40, 5);
+  const Rank rank = make_rank(system, 1, 0, cutoff + skin);
+  GraphBuilder builder(cutoff, 1, true);
+  builder.set_species({-1, 0, 1, 1});
+  builder.rebuild(rank.view(), rank.owners, 0, skin);
+  builder.update(rank.view());
+  CHECK(builder.closest_pair().atom < 0);
+
+  const frames::Graph& graph = builder.graph();
+  double worst = 1.0, distance = 0.0;
+  const std::vector<double> limits = {1.5, 0.0, 0.0, 2.5};
+  for (std::size_t i = 0; i < 40; ++i) {
+    for (auto e = static_cast<std::size_t>(graph.offsets[i]);
+         e < static_cast<std::size_t>(graph.offsets[i + 1]); ++e) {
+      const double* r = graph.vectors.data() + 3 * e;
+      const double length = std::sqrt(r[0] * r[0] + r[1] * r[1] + r[2] * r[2]);
+      const auto a = graph.species[i], b = graph.species[static_cast<std::size_t>(graph.neighbours[e])];
+      const double limit = limits[static_cast<std::size_t>(2 * a + b)];
+      if (limit > 0.0 && length / limit < worst) {
+        worst = length / limit;
+        distance = length;
+      }
+    }
+  }
+  CHECK(worst < 1.0);
+  builder.set_species({-1, 0, 1, 1}, limits);
+  builder.update(rank.view());
+  const GraphBuilder::ClosePair pair = builder.closest_pair();
+  CHECK(std::abs(pair.distance - distance) < 1e-12 && std::abs(pair.distance / pair.limit - worst) < 1e-12);
+}

@@ -32,10 +32,22 @@ TEST(metadata_reads_all_fields) {
   CHECK(m.energy_reference[2] == -3.0);
 }
 
+TEST(metadata_knows_how_close_atoms_came_in_training) {
+  const std::string training =
+      R"("training": {"shortest_distances": {"H-C": 1.01, "C-O": 1.2, "H-N": 0.9}}, )";
+  const frames::Metadata m =
+      frames::parse_metadata(changed("\"cutoff\"", training + "\"cutoff\""), "model.pt");
+  CHECK(m.shortest_distance(0, 1) == 1.01 && m.shortest_distance(1, 0) == 1.01);
+  CHECK(m.shortest_distance(0, 2) == 1.2 && m.shortest_distance(1, 1) == 0.0);
+  CHECK(frames::parse_metadata(valid, "model.pt").shortest_distance(0, 1) == 0.0);
+}
+
 TEST(metadata_errors_name_the_file_and_what_to_do) {
   const struct {
     const char *from, *to, *message;
   } cases[] = {
+      {"\"cutoff\"", "\"training\": {\"shortest_distances\": {\"HC\": 1.0}}, \"cutoff\"",
+       "expected lengths in Å of pairs"},
       {"frames-model", "other", "expected \"frames-model\""},
       {"\"format_version\": 1", "\"format_version\": 2", "format version 2, this program reads version 1"},
       {"\"format_version\": 1", "\"format_version\": 2", "frames-md 9.9"},

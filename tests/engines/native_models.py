@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,13 @@ from frames.export import ModelSpec, Structure, export
 
 
 def write_native_model(
-    path: Path, dtype: str = "float64", *, seed: int = 5, cutoff: float = 4.0, elements: tuple[int, ...] = (6, 1, 8)
+    path: Path,
+    dtype: str = "float64",
+    *,
+    seed: int = 5,
+    cutoff: float = 4.0,
+    elements: tuple[int, ...] = (6, 1, 8),
+    training: dict[str, Any] | None = None,
 ) -> Path:
     """Random parameters, forces scaled up to sizes that matter."""
     torch.manual_seed(seed)
@@ -22,5 +29,5 @@ def write_native_model(
     potential.energy_reference.copy_(torch.tensor([-1030.5, -13.6, -2043.2]))
     atoms = crystal()
     frame = Structure(atoms.numbers, atoms.positions, atoms.cell.array, np.array(atoms.pbc))
-    export(potential, spec, path, frame, dtype="float64" if dtype == "float64" else "float32")
+    export(potential, spec, path, frame, dtype="float64" if dtype == "float64" else "float32", training=training)
     return path

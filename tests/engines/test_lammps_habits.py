@@ -210,6 +210,25 @@ def test_pair_write_is_refused(tmp_path: Path, model: Path) -> None:
     assert "ERROR: Pair style frames does not support pair_write" in run.output
 
 
+# --- atoms closer than in training ---
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_extrapolation_is_warned_of_once_per_pair_of_elements(tmp_path: Path, ranks: int) -> None:
+    atoms = crystal()
+    distances = atoms.get_all_distances(mic=True) + 9.0 * np.eye(len(atoms))
+    hydrogen = np.flatnonzero(atoms.numbers == 1)
+    shortest = float(distances[np.ix_(hydrogen, hydrogen)].min())
+    record = {"shortest_distances": {"H-H": shortest + 0.01, "H-C": 0.5}}
+    path = write_native_model(tmp_path / "model.pt", training=record)
+    run = run_lammps(tmp_path, atoms, path, TYPES, ranks, commands="fix nve all nve\ntimestep 1e-6\nrun 3")
+    warnings = [line for line in run.output.splitlines() if "the model extrapolates" in line]
+    assert 1 <= len(warnings) <= ranks
+    assert "step 0: atoms" in warnings[0]
+    assert warnings[0].count("(H)") == 2
+    assert f"are {shortest:.4g} A apart, closer than any such pair in training ({shortest + 0.01:.4g} A)" in warnings[0]
+
+
 # --- other ways to move atoms ---
 
 

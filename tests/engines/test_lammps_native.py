@@ -89,9 +89,8 @@ def test_ranks_that_cannot_read_each_others_memory(tmp_path: Path, models: dict[
     moving = MOVING.replace("run 200", "run 25")
     one = run_lammps(tmp_path / "1", atoms, models["float64"], TYPES, commands=moving)
     script = tmp_path / "lmp.sh"
-    script.write_text(
-        f'#!/bin/sh\ncase {without} in *$PMI_RANK*) export FRAMES_SHARED_MEMORY=off;; esac\nexec "{PROGRAMS}/lmp" "$@"\n'
-    )
+    switch = f"case {without} in *$PMI_RANK*) export FRAMES_SHARED_MEMORY=off;; esac"
+    script.write_text(f'#!/bin/sh\n{switch}\nexec "{PROGRAMS}/lmp" "$@"\n')
     script.chmod(0o755)
     write_data(tmp_path / "system.data", atoms, TYPES)
     text = deck(atoms, models["float64"], TYPES, commands=moving)

@@ -163,7 +163,13 @@ class Run:
                 step=trainer.step,
                 seconds=trainer.seconds,
                 state={**trainer.state(), "best": self.best, "threads": torch.get_num_threads()},
-                report={**self.data.report, "seconds": trainer.seconds, "step": trainer.step, **report},
+                report={
+                    **self.data.report,
+                    "shortest_distances": trainer.shortest,
+                    "seconds": trainer.seconds,
+                    "step": trainer.step,
+                    **report,
+                },
                 frame=self._test_frame(),
             ),
         )

@@ -1,4 +1,4 @@
-"""What is fixed before the first step: reference energies, energy scale, mean number of neighbours."""
+"""What is fixed before the first step: reference energies, energy scale, neighbours, shortest distances."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from ase.data import chemical_symbols
 
 from frames.data.graph import neighbour_list
 from frames.data.trajectory import Trajectory
@@ -47,6 +48,27 @@ def average_neighbours(
         edges += neighbour_list(run.positions[i], cell, run.pbc, cutoff)[0].shape[1]
         atoms += len(run.atomic_numbers)
     return max(edges / atoms, 1.0)
+
+
+def shortest_distances(
+    trajectories: Sequence[Trajectory], frames: Sequence[FrameIndex], cutoff: float, sample: int = 20_000
+) -> dict[str, float]:
+    """Shortest distance in Å of every pair of elements within the cutoff, keyed "H-C", lighter element first.
+
+    Below it a model extrapolates, which engines warn of. More frames than `sample` are thinned out evenly.
+    """
+    chosen = [frames[i] for i in np.unique(np.linspace(0, len(frames) - 1, min(sample, len(frames))).astype(int))]
+    shortest: dict[tuple[int, int], float] = {}
+    for t, i in chosen:
+        run = trajectories[t]
+        cell = None if run.cells is None else run.cells[i]
+        edges, shifts = neighbour_list(run.positions[i], cell, run.pbc, cutoff)
+        square = np.square(run.positions[i][edges[1]] + shifts - run.positions[i][edges[0]]).sum(1)
+        ends = np.sort(run.atomic_numbers[edges], axis=0)
+        for first, second in np.unique(ends, axis=1).T.tolist():
+            here = float(square[(ends[0] == first) & (ends[1] == second)].min())
+            shortest[first, second] = min(here, shortest.get((first, second), np.inf))
+    return {f"{chemical_symbols[a]}-{chemical_symbols[b]}": float(np.sqrt(d)) for (a, b), d in sorted(shortest.items())}
 
 
 def _energies(trajectory: Trajectory) -> Floats:

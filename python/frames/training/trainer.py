@@ -22,7 +22,7 @@ from frames.training.batch import Batch, FrameIndex, FrameStore
 from frames.training.compiled import CompiledPotential, can_compile
 from frames.training.dataset import TrainingData
 from frames.training.losses import ErrorSums, energy_loss, force_loss, virial_loss
-from frames.training.reference import average_neighbours, energy_reference, force_scale
+from frames.training.reference import average_neighbours, energy_reference, force_scale, shortest_distances
 
 LEARNING_RATE = {"cartesian": 3e-3, "equiformer": 5e-4}
 COMPILE_FROM = 4000  # steps: from here on the compilation is paid back
@@ -66,6 +66,7 @@ class Trainer:
         self.compiled: CompiledPotential | None = None
         self.step = 0
         self.seconds = 0.0
+        self.shortest = shortest_distances(data.trajectories, data.train, config.model.cutoff)
 
     @property
     def progress(self) -> float:

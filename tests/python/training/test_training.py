@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import resource
 import signal
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from ase.data import chemical_symbols
 from rich.console import Console
 
 from frames.config import Config, load_config, parse_config
@@ -126,6 +128,23 @@ def test_no_held_out_frame_enters_training_in_any_role(morse_file: Path, tmp_pat
         assert len(data.partner) >= 100
         assert all(np.abs(held_out - i).min() > gap for i in used)
         assert all(b[1] - a[1] == 3 for a, b in data.partner.items())
+
+
+def test_the_model_knows_how_close_atoms_came_in_training(morse_file: Path, tmp_path: Path) -> None:
+    raw = table(morse_file, tmp_path / "run", training={"steps": 2})
+    execute(raw)
+    stored = load_checkpoint(tmp_path / "run" / "last.pt").report["shortest_distances"]
+    data = load_training_data(parse_config(raw, "test"))
+    (run,) = data.trajectories
+    closest: dict[str, float] = {}
+    for _, frame in data.train:
+        for i, j in itertools.combinations(range(run.atoms), 2):
+            first, second = sorted((run.atomic_numbers[i], run.atomic_numbers[j]))
+            name = f"{chemical_symbols[first]}-{chemical_symbols[second]}"
+            distance = float(np.linalg.norm(run.positions[frame, i] - run.positions[frame, j]))
+            if distance < 4.0:
+                closest[name] = min(distance, closest.get(name, np.inf))
+    assert stored == pytest.approx(closest, rel=1e-12)
 
 
 def test_unlabelled_pairs_from_another_file(morse_trajectory: Trajectory, tmp_path: Path) -> None:
