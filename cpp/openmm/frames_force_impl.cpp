@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/structure.h"
 #include "core/units.h"
+#include "openmm/python_lock.h"
 
 namespace frames {
 
@@ -52,6 +53,7 @@ void FramesForceImpl::initialize(OpenMM::ContextImpl& context) {
     options.backend = settings.backend;
     options.precision = settings.precision;
     options.threads = threads_of(context);
+    const WithoutPythonLock unlocked;
     backend_ = settings.model.open(options);
     const Metadata& metadata = backend_->metadata();
     for (const int number : settings.atomic_numbers) {
@@ -104,6 +106,7 @@ double FramesForceImpl::computeForce(OpenMM::ContextImpl& context, const std::ve
   evaluated_ = false;
   take_positions(context, positions);
   try {
+    const WithoutPythonLock unlocked;
     pairs_->update(positions_, cell_);
     backend_->evaluate(pairs_->graph(), nullptr, output_);
   } catch (const Error& error) {

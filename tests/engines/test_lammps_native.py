@@ -11,11 +11,8 @@ from ase import Atoms
 
 pytest.importorskip("torch")
 
-import torch
 from lammps_run import deck, require_lammps, run_deck, run_lammps, write_data
 from lammps_systems import TYPES, crystal, ethanol, heated, jittered, narrow, slab, triclinic
-
-from frames.export import ModelSpec, Structure, export
 
 MOVING = "neigh_modify delay 0 every 1\ntimestep 0.0003\nfix nve all nve\nrun 200"
 
@@ -25,20 +22,9 @@ def lammps() -> None:
     require_lammps()
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """An untrained model of backbone `cartesian` in both precisions, its forces scaled up to sizes that matter."""
-    torch.manual_seed(5)
-    spec = ModelSpec("cartesian", {"channels": 16, "layers": 2}, (6, 1, 8), 4.0)
-    potential = spec.build(torch.float64)
-    potential.energy_scale.fill_(10.0)
-    potential.energy_reference.copy_(torch.tensor([-1030.5, -13.6, -2043.2]))
-    atoms = crystal()
-    frame = Structure(atoms.numbers, atoms.positions, atoms.cell.array, np.array(atoms.pbc))
-    folder = tmp_path_factory.mktemp("native")
-    for dtype in ("float32", "float64"):
-        export(potential, spec, folder / f"{dtype}.pt", frame, dtype=dtype)
-    return {dtype: folder / f"{dtype}.pt" for dtype in ("float32", "float64")}
+@pytest.fixture
+def models(native_models: dict[str, Path]) -> dict[str, Path]:
+    return native_models
 
 
 @pytest.mark.parametrize("structure", [ethanol, triclinic, narrow, slab])
