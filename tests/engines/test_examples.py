@@ -44,6 +44,19 @@ def test_openmm(tmp_path: Path) -> None:
     assert re.findall(r"^(\S+) ps", printed, re.MULTILINE) == ["0.10", "0.20", "0.30", "0.40", "0.50"]
 
 
+def test_openmm_ligand_in_water(tmp_path: Path) -> None:
+    """dE/dλ is the difference of two energies of which the model's holds those of the isolated atoms."""
+    pytest.importorskip("frames._openmm")
+    pytest.importorskip("openmmml")
+    printed = run(sys.executable, EXAMPLES / "openmm" / "ethanol_in_water.py", folder=tmp_path)
+    assert "9 of them by the model" in printed
+    slopes = [float(x) for x in re.findall(r"dE/dlambda (\S+) kJ/mol", printed)]
+    assert len(slopes) == 5 and np.ptp(slopes) < 200
+    assert np.mean(slopes) == pytest.approx(
+        FramesCalculator(MODEL).get_potential_energy(molecule("CH3CH2OH")) * 96.485, abs=150
+    )
+
+
 def test_vibrations_are_those_of_gfn2_xtb(tmp_path: Path) -> None:
     """Second derivatives at a minimum that was no training frame; experiment has the O-H stretch at 3676 1/cm."""
     printed = run(sys.executable, EXAMPLES / "ase" / "ethanol_vibrations.py", folder=tmp_path)

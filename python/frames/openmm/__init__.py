@@ -7,19 +7,26 @@ Importing this package imports neither openmm nor torch; both are imported with 
 FramesForce can be read once `FramesForce` has been imported.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from frames.openmm.torchforce import torch_force, write_torchforce
 
 if TYPE_CHECKING:
     from frames.openmm.framesforce import FramesForce
+    from frames.openmm.reporter import FramesReporter
+    from frames.openmm.torchforce import torch_force, write_torchforce
 
-__all__ = ["FramesForce", "torch_force", "write_torchforce"]
+__all__ = ["FramesForce", "FramesReporter", "torch_force", "write_torchforce"]
+
+# Imported on demand: openmm-ml imports this package for everybody who has both.
+_MODULES = {
+    "FramesForce": "framesforce",
+    "FramesReporter": "reporter",
+    "torch_force": "torchforce",
+    "write_torchforce": "torchforce",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "FramesForce":
-        from frames.openmm.framesforce import FramesForce
-
-        return FramesForce
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -105,7 +105,7 @@ class FramesForce(openmm.Force):
 
         Raises FramesError if the model file, the topology or an option cannot be used.
         """
-        path = _checked_path(model)
+        path = checked_path(model)
         if backend not in BACKENDS:
             raise FramesError(f"backend {backend!r}; expected one of {', '.join(BACKENDS)}")
         if precision not in PRECISIONS:
@@ -190,7 +190,8 @@ def _address(context: Any) -> int:
     return int(context.this)
 
 
-def _checked_path(model: Any) -> Path:
+def checked_path(model: Any) -> Path:
+    """An absolute path. Raises FramesError for anything that is none."""
     if not isinstance(model, str | Path):
         raise FramesError(f"expected the path of a model file, not {model!r} of type {type(model).__name__}")
     return Path(model).resolve()

@@ -1,0 +1,67 @@
+"""What a model knows beyond energy and forces, written during a simulation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import IO, Any
+
+from frames.errors import FramesError
+from frames.openmm.framesforce import FramesForce
+
+
+class FramesReporter:
+    """A reporter of OpenMM's `Simulation` that writes the energy of every atom that a FramesForce describes.
+
+    One line of comma-separated values per report: step, time in ps, energy of the force, and the energies of its
+    atoms in the order of `force.settings.atoms`, in kJ/mol. They come from the evaluation that any other
+    reporter of energies needs as well; the model is not evaluated again for them.
+    """
+
+    def __init__(
+        self, file: str | Path | IO[str], reportInterval: int, force: FramesForce, append: bool = False
+    ) -> None:
+        """Opens the file and writes the line of names.
+
+        Args:
+            file: path, or a stream that stays open.
+            reportInterval: steps between two reports.
+            force: a force of the simulation's System.
+            append: add to a file that exists, without a line of names.
+
+        Raises FramesError if the file cannot be written, or the interval or the force is none.
+        """
+        if isinstance(reportInterval, bool) or not isinstance(reportInterval, int) or reportInterval < 1:
+            raise FramesError(f"reportInterval = {reportInterval!r}; expected a number of steps, 1 or more")
+        if not FramesForce.isFramesForce(force):
+            raise FramesError(f"expected the FramesForce whose energies are wanted, not {force!r}")
+        self._interval = reportInterval
+        self._force = FramesForce.cast(force)
+        self._owned = isinstance(file, str | Path)
+        self._stream = _open(file, append) if isinstance(file, str | Path) else file
+        if not append:
+            names = [f"atom {atom} (kJ/mol)" for atom in self._force.settings.atoms]
+            print("step", "time (ps)", "energy (kJ/mol)", *names, sep=",", file=self._stream)
+
+    def describeNextReport(self, simulation: Any) -> dict[str, Any]:
+        """Called by `Simulation`."""
+        steps = self._interval - simulation.currentStep % self._interval
+        return {"steps": steps, "periodic": None, "include": ["energy"]}
+
+    def report(self, simulation: Any, state: Any) -> None:
+        """Called by `Simulation`."""
+        energies = self._force.getAtomEnergies(simulation.context)._value
+        values = (f"{value:.10g}" for value in (energies.sum(), *energies))
+        print(simulation.currentStep, f"{state.getTime()._value:.10g}", *values, sep=",", file=self._stream)
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Closes the file, if this reporter opened it."""
+        if self._owned:
+            self._stream.close()
+
+
+def _open(file: str | Path, append: bool) -> IO[str]:
+    try:
+        return Path(file).open("a" if append else "w", encoding="utf-8")
+    except OSError as error:
+        raise FramesError(f"{file}: cannot be written ({error.strerror})") from None
