@@ -71,8 +71,11 @@ const FramesForceImpl& FramesForce::impl_in(OpenMM::Context& context) const {
 }
 
 std::vector<double> FramesForce::atom_energies(OpenMM::Context& context) const {
-  return impl_in(context).atom_energies(
-      settings_.scale_parameter.empty() ? 1.0 : context.getParameter(settings_.scale_parameter));
+  return impl_in(context).atom_energies();
+}
+
+std::vector<double> FramesForce::atom_forces(OpenMM::Context& context) const {
+  return impl_in(context).atom_forces();
 }
 
 std::string FramesForce::backend_description(OpenMM::Context& context) const {

@@ -47,9 +47,12 @@ class FramesForce : public OpenMM::Force {
   /// Throws Error if `name` is not the scale parameter.
   void add_energy_parameter_derivative(const std::string& name);
 
-  /// Energies of the model's atoms from the last evaluation in a Context, in kJ/mol, scaled as the energy of
-  /// the force is. Throws Error if the force is not part of that Context or was not evaluated yet.
+  /// Energies of the model's atoms [atoms] from the last evaluation in a Context, in kJ/mol, without the
+  /// scale. Throws Error if the force is not part of that Context or was not evaluated yet.
   std::vector<double> atom_energies(OpenMM::Context& context) const;
+
+  /// Forces on the model's atoms [3 atoms] from that evaluation, in kJ/mol/nm, without the scale.
+  std::vector<double> atom_forces(OpenMM::Context& context) const;
 
   /// Which backend evaluates the model in a Context, for example "native, AVX2, float32, 1 thread".
   std::string backend_description(OpenMM::Context& context) const;

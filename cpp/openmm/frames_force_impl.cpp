@@ -157,11 +157,22 @@ void FramesForceImpl::check_finite() const {
        (closest.empty() ? std::string() : "; the closest are " + closest + ", " + distance + " nm apart"));
 }
 
-std::vector<double> FramesForceImpl::atom_energies(double scale) const {
+void FramesForceImpl::check_evaluated() const {
   if (!evaluated_) throw Error("the force was not evaluated in this Context yet; ask for its energy first");
+}
+
+std::vector<double> FramesForceImpl::atom_energies() const {
+  check_evaluated();
   std::vector<double> energies = output_.atom_energies;
-  for (double& energy : energies) energy *= scale * kj_per_mol;
+  for (double& energy : energies) energy *= kj_per_mol;
   return energies;
+}
+
+std::vector<double> FramesForceImpl::atom_forces() const {
+  check_evaluated();
+  std::vector<double> forces = forces_;
+  for (double& force : forces) force *= force_unit;
+  return forces;
 }
 
 std::map<std::string, double> FramesForceImpl::getDefaultParameters() {

@@ -35,12 +35,15 @@ class FramesForceImpl : public OpenMM::CustomCPPForceImpl {
   const Backend& backend() const { return *backend_; }
   std::int64_t neighbour_list_builds() const { return pairs_->builds(); }
 
-  /// [atoms] kJ/mol, of the last evaluation, times `scale`. Throws Error if there was none.
-  std::vector<double> atom_energies(double scale) const;
+  /// [atoms] kJ/mol, of the last evaluation, without the scale. Throws Error if there was none.
+  std::vector<double> atom_energies() const;
+  /// [3 atoms] kJ/mol/nm, the same.
+  std::vector<double> atom_forces() const;
 
  private:
   void take_positions(OpenMM::ContextImpl& context, const std::vector<OpenMM::Vec3>& positions);
   void check_finite() const;
+  void check_evaluated() const;
   std::string atom_name(std::size_t atom) const;
 
   const FramesForce& owner_;

@@ -85,6 +85,11 @@ py::array_t<double> atom_energies(std::uintptr_t force, std::uintptr_t context) 
   return py::array_t<double>(static_cast<py::ssize_t>(energies.size()), energies.data());
 }
 
+py::array_t<double> atom_forces(std::uintptr_t force, std::uintptr_t context) {
+  const std::vector<double> forces = force_at(force).atom_forces(context_at(context));
+  return py::array_t<double>({static_cast<py::ssize_t>(forces.size() / 3), py::ssize_t{3}}, forces.data());
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_openmm, module) {
@@ -110,6 +115,7 @@ PYBIND11_MODULE(_openmm, module) {
     force_at(force).add_energy_parameter_derivative(name);
   });
   module.def("atom_energies", &atom_energies, py::arg("force"), py::arg("context"));
+  module.def("atom_forces", &atom_forces, py::arg("force"), py::arg("context"));
   module.def("backend_description", [](std::uintptr_t force, std::uintptr_t context) {
     return force_at(force).backend_description(context_at(context));
   });

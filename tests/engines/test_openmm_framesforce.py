@@ -77,6 +77,7 @@ def test_equals_ase(models: dict[str, Path], kind: str, name: str, platform: str
         state.getForces(asNumpy=True)._value * (EV / ANGSTROM),
     )
     assert_same(found, reference(model, case), dtype)
+    assert np.allclose(force.getModelForces(context)._value * (EV / ANGSTROM), found[1], rtol=1e-12)
     assert force.getAtomEnergies(context).sum()._value * EV == pytest.approx(found[0], rel=1e-12)
 
 
@@ -137,6 +138,7 @@ def test_scale_parameter_and_its_derivative(double: Path, platform: str) -> None
         assert state.getPotentialEnergy()._value * EV == pytest.approx(scale * wanted[0], abs=1e-7)
         forces = state.getForces(asNumpy=True)._value * (EV / ANGSTROM)
         assert np.abs(forces - scale * wanted[1]).max() < 1e-8
+        assert np.abs(force.getModelForces(context)._value * (EV / ANGSTROM) - wanted[1]).max() < 1e-8
         assert force.getAtomEnergies(context).sum()._value * EV == pytest.approx(scale * wanted[0], abs=1e-6)
         unasked = plain.getState(parameterDerivatives=True).getEnergyParameterDerivatives()
         assert unasked["lambda_model"] == 0

@@ -53,6 +53,7 @@ def every_setting(model: Path, embed: bool) -> FramesForce:
         backend="native",
         precision="double",
         scale_parameter="lambda_model",
+        scale_default=0.25,
         bonds=[(0, 1), (1, 2)],
         skin=0.03,
         embed=embed,
@@ -75,6 +76,7 @@ def energy(force: Any) -> float:
 def test_xml_and_copies_keep_every_setting(model: Path, embed: bool) -> None:
     force = every_setting(model, embed)
     assert force.settings.embedded == embed and force.settings.scale_derivative
+    assert force.settings.scale_default == 0.25
     assert force.settings.sha256 == hashlib.sha256(model.read_bytes()).hexdigest()
     xml = openmm.XmlSerializer.serialize(force)
     copies = [

@@ -11,14 +11,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from frames.openmm.committee import CommitteeReporter, committee_forces
     from frames.openmm.framesforce import FramesForce
     from frames.openmm.reporter import FramesReporter
     from frames.openmm.torchforce import torch_force, write_torchforce
 
-__all__ = ["FramesForce", "FramesReporter", "torch_force", "write_torchforce"]
+__all__ = [
+    "CommitteeReporter",
+    "FramesForce",
+    "FramesReporter",
+    "committee_forces",
+    "torch_force",
+    "write_torchforce",
+]
 
 # Imported on demand: openmm-ml imports this package for everybody who has both.
 _MODULES = {
+    "CommitteeReporter": "committee",
+    "committee_forces": "committee",
     "FramesForce": "framesforce",
     "FramesReporter": "reporter",
     "torch_force": "torchforce",

@@ -78,6 +78,7 @@ class FramesForce(openmm.Force):
         backend: BackendName = "auto",
         precision: Literal["single", "double"] | None = None,
         scale_parameter: str | None = None,
+        scale_default: float = 1.0,
         bonds: Iterable[tuple[int, int]] | Literal["topology"] | None = None,
         skin: Any = SKIN,
         embed: bool = True,
@@ -94,8 +95,9 @@ class FramesForce(openmm.Force):
             backend: "native" (compiled, without PyTorch), "torchscript", or "auto": the first that can
                 evaluate the model.
             precision: of the arithmetic; by default that of the model file.
-            scale_parameter: name of a global parameter, 1 by default, that the energy is multiplied by; see
+            scale_parameter: name of a global parameter that the energy is multiplied by; see
                 `addEnergyParameterDerivative`.
+            scale_default: value of that parameter in a new Context.
             bonds: pairs of particles that OpenMM is to treat as one molecule, which a Monte Carlo barostat
                 moves as a whole; "topology" takes the bonds of the topology between atoms of the model. None:
                 every atom is moved on its own, unless other forces or constraints bind it.
@@ -129,7 +131,7 @@ class FramesForce(openmm.Force):
             precision or "",
             _checked_skin(skin),
             _checked_parameter(scale_parameter),
-            1.0,
+            _checked_scale(scale_default, scale_parameter),
         )
         # OpenMM's reader makes the object, so that OpenMM's own Python classes own it.
         self.this = openmm.XmlSerializer.deserialize(xml).this
@@ -171,7 +173,16 @@ class FramesForce(openmm.Force):
         Raises FramesError if the force is not part of that Context, or was not evaluated in it yet.
         """
         energies = _compiled.atom_energies(int(self.this), _address(context))
-        return openmm.unit.Quantity(energies, openmm.unit.kilojoule_per_mole)
+        parameter = self.settings.scale_parameter
+        scale = context.getParameter(parameter) if parameter else 1.0
+        return openmm.unit.Quantity(scale * energies, openmm.unit.kilojoule_per_mole)
+
+    def getModelForces(self, context: Any) -> Any:
+        """Forces on the model's atoms [len(settings.atoms),3] as a Quantity in kJ/mol/nm, as the model gave them
+        in the last evaluation, whatever the scale parameter. Nothing is evaluated; errors as getAtomEnergies.
+        """
+        forces = _compiled.atom_forces(int(self.this), _address(context))
+        return openmm.unit.Quantity(forces, openmm.unit.kilojoule_per_mole / openmm.unit.nanometer)
 
     def getBackend(self, context: Any) -> str:
         """What evaluates the model in `context`, for example "native, AVX2, float32, 1 thread"."""
@@ -214,6 +225,14 @@ def _checked_parameter(name: Any) -> str:
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
         raise FramesError(f"scale_parameter = {name!r}; expected a name of letters, digits and _, as 'lambda_model'")
     return name
+
+
+def _checked_scale(scale: Any, parameter: str | None) -> float:
+    if isinstance(scale, bool) or not isinstance(scale, int | float) or not math.isfinite(scale):
+        raise FramesError(f"scale_default = {scale!r}; expected a finite number")
+    if scale != 1 and parameter is None:
+        raise FramesError(f"scale_default = {scale!r} without scale_parameter; name the parameter that has this value")
+    return float(scale)
 
 
 def _checked_bonds(bonds: Any, given: Any, particles: int, atoms: set[int]) -> list[tuple[int, int]]:

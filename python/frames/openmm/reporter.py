@@ -30,14 +30,12 @@ class FramesReporter:
 
         Raises FramesError if the file cannot be written, or the interval or the force is none.
         """
-        if isinstance(reportInterval, bool) or not isinstance(reportInterval, int) or reportInterval < 1:
-            raise FramesError(f"reportInterval = {reportInterval!r}; expected a number of steps, 1 or more")
+        self._interval = checked_interval(reportInterval)
         if not FramesForce.isFramesForce(force):
             raise FramesError(f"expected the FramesForce whose energies are wanted, not {force!r}")
-        self._interval = reportInterval
         self._force = FramesForce.cast(force)
         self._owned = isinstance(file, str | Path)
-        self._stream = _open(file, append) if isinstance(file, str | Path) else file
+        self._stream = open_output(file, append)
         if not append:
             names = [f"atom {atom} (kJ/mol)" for atom in self._force.settings.atoms]
             print("step", "time (ps)", "energy (kJ/mol)", *names, sep=",", file=self._stream)
@@ -51,8 +49,8 @@ class FramesReporter:
         """Called by `Simulation`."""
         energies = self._force.getAtomEnergies(simulation.context)._value
         values = (f"{value:.10g}" for value in (energies.sum(), *energies))
-        print(simulation.currentStep, f"{state.getTime()._value:.10g}", *values, sep=",", file=self._stream)
-        self._stream.flush()
+        time = f"{state.getTime()._value:.10g}"
+        print(simulation.currentStep, time, *values, sep=",", file=self._stream, flush=True)
 
     def close(self) -> None:
         """Closes the file, if this reporter opened it."""
@@ -60,8 +58,18 @@ class FramesReporter:
             self._stream.close()
 
 
-def _open(file: str | Path, append: bool) -> IO[str]:
+def open_output(file: str | Path | IO[str], append: bool) -> IO[str]:
+    """The stream itself, or that of a path. Raises FramesError if it cannot be written."""
+    if not isinstance(file, str | Path):
+        return file
     try:
         return Path(file).open("a" if append else "w", encoding="utf-8")
     except OSError as error:
         raise FramesError(f"{file}: cannot be written ({error.strerror})") from None
+
+
+def checked_interval(interval: Any) -> int:
+    """Raises FramesError unless it is a number of steps."""
+    if isinstance(interval, bool) or not isinstance(interval, int) or interval < 1:
+        raise FramesError(f"reportInterval = {interval!r}; expected a number of steps, 1 or more")
+    return interval
