@@ -69,11 +69,14 @@ void VerletList::build(const std::vector<double>& positions, const Matrix& cell)
       if (periodic_) pair.shift = product(steps, cell);
       pairs_[e] = pair;
     }
-    const auto begin = pairs_.begin();
-    std::sort(begin + static_cast<std::ptrdiff_t>(starts_[i]),
-              begin + static_cast<std::ptrdiff_t>(starts_[i + 1]), [](const Pair& a, const Pair& b) {
-                return std::tie(a.neighbour, a.steps) < std::tie(b.neighbour, b.steps);
-              });
+    // Neighbours of one species follow each other: the engine is 9 % faster than with neighbours in the order
+    // of their indices (benchmarks/NOTES.md).
+    const auto key = [&](const Pair& pair) {
+      return std::make_tuple(species[static_cast<std::size_t>(pair.neighbour)], pair.neighbour, pair.steps);
+    };
+    std::sort(pairs_.begin() + static_cast<std::ptrdiff_t>(starts_[i]),
+              pairs_.begin() + static_cast<std::ptrdiff_t>(starts_[i + 1]),
+              [&](const Pair& a, const Pair& b) { return key(a) < key(b); });
   }
   positions_ = positions;
   cell_ = cell;
