@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <exception>
 #include <limits>
 
 #include "core/elements.h"
@@ -63,7 +64,7 @@ void FramesForceImpl::initialize(OpenMM::ContextImpl& context) {
                     " does not know its element; it knows " + metadata.element_symbols());
       }
     }
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     stop(error.what());
   }
   pairs_ = std::make_unique<VerletList>(backend_->metadata().cutoff, settings.skin * angstrom_per_nm,
@@ -109,7 +110,7 @@ double FramesForceImpl::computeForce(OpenMM::ContextImpl& context, const std::ve
     const WithoutPythonLock unlocked;
     pairs_->update(positions_, cell_);
     backend_->evaluate(pairs_->graph(), nullptr, output_);
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {  // out of memory, too: some platforms end the process otherwise
     stop(settings.model.renamed(error.what(), *backend_));
   }
   forces_.assign(positions_.size(), 0.0);

@@ -110,9 +110,10 @@ def test_constraints_hold() -> None:
         assert np.linalg.norm(positions[i] - positions[j]) == pytest.approx(length, rel=1e-4)
 
 
+@pytest.mark.parametrize("derivative", [False, True])
 @pytest.mark.parametrize("kind", ["isotropic", "anisotropic", "flexible"])
 @pytest.mark.parametrize("name", ["images", "crystal"])
-def test_barostats_change_the_box(model: Path, name: str, kind: str) -> None:
+def test_barostats_change_the_box(model: Path, name: str, kind: str, derivative: bool) -> None:
     case = CASES[name]
     assert case.cell is not None
     integrator = openmm.LangevinMiddleIntegrator(300, 10.0, FEMTOSECOND)
@@ -124,7 +125,10 @@ def test_barostats_change_the_box(model: Path, name: str, kind: str) -> None:
         "flexible": lambda: openmm.MonteCarloFlexibleBarostat(pressure, 300, 2),
     }[kind]()
     barostat.setRandomNumberSeed(1)
-    context = context_of(FramesForce(model, topology_of(case)), case, integrator, extra=(barostat,))
+    force = FramesForce(model, topology_of(case), scale_parameter="scale")
+    if derivative:
+        force.addEnergyParameterDerivative("scale")
+    context = context_of(force, case, integrator, extra=(barostat,))
     integrator.step(40)
     box = assert_agrees_with_ase(model, case, context)
     assert abs(np.linalg.det(box) / np.linalg.det(case.cell) - 1) > 1e-4

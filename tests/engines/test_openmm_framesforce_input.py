@@ -189,6 +189,7 @@ except FramesError as error:
     ("absent", "message"),
     [
         ("openmm", r"OpenMM cannot be imported .*: pip install openmm==8.6.\*"),
+        ("frames._openmm", "the compiled OpenMM force cannot be loaded .*install frames-md again"),
         ("frames._openmm_version", "this installation has no compiled OpenMM force: .*install frames-md again"),
     ],
 )

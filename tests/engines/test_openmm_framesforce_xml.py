@@ -132,6 +132,16 @@ def test_embedded_model_runs_in_another_process(model: Path, tmp_path: Path) -> 
     assert float(done.stdout) == energy(force)
 
 
+@pytest.mark.parametrize("name", ["modèle Å.pt", 'a&b<c>"d".pt'])
+@pytest.mark.parametrize("embed", [True, False])
+def test_names_of_files_are_free(model: Path, name: str, embed: bool) -> None:
+    renamed = model.rename(model.with_name(name))
+    force = FramesForce(renamed, topology_of(ethanol()), embed=embed)
+    again = FramesForce.cast(openmm.XmlSerializer.deserialize(openmm.XmlSerializer.serialize(force)))
+    assert again.settings.model == str(renamed)
+    assert energy(again) == energy(force)
+
+
 def test_file_of_the_first_version_is_read(model: Path) -> None:
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
     force = FramesForce.cast(openmm.XmlSerializer.deserialize(VERSION_1.format(path=model, sha256=digest)))

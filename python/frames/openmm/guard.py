@@ -42,7 +42,12 @@ def import_compiled_force() -> Any:
             "install frames-md again in this environment"
         )
     check_openmm_fits(openmm.Platform.getOpenMMVersion(), built)
-    return import_module("frames._openmm")
+    try:
+        return import_module("frames._openmm")
+    except ImportError as error:
+        raise FramesError(
+            f"the compiled OpenMM force cannot be loaded ({error}); install frames-md again in this environment"
+        ) from None
 
 
 def check_openmm_fits(installed: str, built: str) -> None:
