@@ -67,7 +67,7 @@ VARIANTS = (
 
 
 def main(
-    minutes: Annotated[float, typer.Option(help="Time of each training, compilation included.")] = 6.0,
+    minutes: Annotated[float, typer.Option(help="Time of each training, compilation included.")] = 5.0,
     jobs: Annotated[int, typer.Option(help="Trainings at once, one core each.")] = 2,
 ) -> None:
     """Trains, times, plots."""
@@ -118,14 +118,14 @@ def train(variant: Variant, minutes: float) -> Path:
 
 
 def time_all(models: list[Path], rounds: int = 15) -> list[dict[str, Any]]:
-    """ms of an evaluation by the native engine, one thread, models in turns: ethanol, and 24 copies of it."""
+    """ms of an evaluation by the native engine, one thread, models in turns: ethanol, and 27 copies of it."""
     from frames.bench import Sample, enlarge, load_sample
     from frames.inference import find_edges
     from frames.native import NativeModel
 
     engines = [NativeModel(model, 1) for model in models]
     one = load_sample(models[0], None)
-    samples: dict[str, Sample] = {"ethanol": one, "box": enlarge(one, 216)}
+    samples: dict[str, Sample] = {"ethanol": one, "box": enlarge(one, 243)}
     found: list[dict[str, Any]] = [{} for _ in models]
     for name, sample in samples.items():
         edges, vectors = find_edges(sample.positions, sample.cell, sample.pbc, engines[0].metadata.cutoff)
@@ -147,9 +147,10 @@ def plot(rows: dict[str, dict[str, Any]], minutes: float) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator
 
     figure, panels = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
-    titles = {"ms_ethanol": "ethanol, 9 atoms", "ms_box": "24 molecules of ethanol, 216 atoms"}
+    titles = {"ms_ethanol": "ethanol, 9 atoms", "ms_box": "27 molecules of ethanol, 243 atoms"}
     for axes, (key, title) in zip(panels, titles.items(), strict=True):
         for layers in sorted({row["layers"] for row in rows.values()}):
             chosen = [row for row in rows.values() if row["layers"] == layers and row["radial"] == 8]
@@ -166,7 +167,12 @@ def plot(rows: dict[str, dict[str, Any]], minutes: float) -> None:
                 text += f" ({row['preset']})"
             axes.annotate(text, place, textcoords="offset points", xytext=(7, 5), fontsize=8)
         axes.set(xscale="log", yscale="log", xlabel="ms per evaluation, one thread", title=title)
+        axes.margins(x=0.15, y=0.1)
         axes.grid(alpha=0.3, which="both")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter("")
     panels[0].set_ylabel("force MAE on the later block (meV/Å)")
     panels[0].legend(title=f"channels at the points, {minutes:g} min each", fontsize=8)
     figure.savefig(HERE / "tradeoff.png", dpi=150)
