@@ -34,8 +34,8 @@ foreach(needed include/OpenMM.h include/openmm/internal/CustomCPPForceImpl.h lib
   endif()
 endforeach()
 string(REGEX MATCH "^[0-9]+\\.[0-9]+" FRAMES_OPENMM_VERSION "${openmm_version}")
-if(FRAMES_OPENMM_VERSION VERSION_LESS 8.4)  # before, CustomCPPForceImpl could not be used in every place
-  frames_leave_out(FRAMES_OPENMM "OpenMM force" "OpenMM ${openmm_version} is too old, 8.6 is what it is tested with")
+if(FRAMES_OPENMM_VERSION VERSION_LESS 8.6)
+  frames_leave_out(FRAMES_OPENMM "OpenMM force" "OpenMM ${openmm_version} is too old, 8.6 or newer is needed")
   return()
 endif()
 
