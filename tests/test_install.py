@@ -1,4 +1,5 @@
-"""The package in an environment of its own: one `pip install`, no PyTorch, a model that runs in LAMMPS and ASE."""
+"""The package in an environment of its own: one `pip install`, no PyTorch, a model that runs in LAMMPS, OpenMM and
+ASE."""
 
 from __future__ import annotations
 
@@ -23,6 +24,21 @@ atoms = molecule("CH3CH2OH", calculator=FramesCalculator(sys.argv[1]))
 print(atoms.get_potential_energy())
 """
 
+OPENMM_WITHOUT_TORCH = """
+import sys
+import openmm
+from ase.build import molecule
+from frames.openmm import FramesForce
+atoms = molecule("CH3CH2OH")
+system = openmm.System()
+for mass in atoms.get_masses():
+    system.addParticle(mass)
+system.addForce(FramesForce(sys.argv[1], atoms.numbers, periodic=False))
+context = openmm.Context(system, openmm.VerletIntegrator(0.0005))
+context.setPositions(atoms.positions * openmm.unit.angstrom)
+print(context.getState(energy=True).getPotentialEnergy() / openmm.unit.AVOGADRO_CONSTANT_NA / openmm.unit.ev)
+"""
+
 
 @pytest.mark.slow
 def test_one_pip_command_without_pytorch(tmp_path: Path) -> None:
@@ -41,11 +57,13 @@ def test_one_pip_command_without_pytorch(tmp_path: Path) -> None:
     succeed(sys.executable, "-m", "venv", environment)
     succeed(
         *(environment / "bin" / "python", "-m", "pip", "install", "--quiet"),
-        *(f"--config-settings=build-dir={tmp_path / 'build'}", f"{ROOT}[lammps]"),
+        *(f"--config-settings=build-dir={tmp_path / 'build'}", f"{ROOT}[lammps,openmm]"),
     )
     model = ROOT / "models" / "ethanol" / "ethanol.pt"
     energy = float(succeed(environment / "bin" / "python", "-c", WITHOUT_TORCH, model))
     expected = molecule("CH3CH2OH", calculator=FramesCalculator(model, backend="torchscript")).get_potential_energy()
+    assert energy == pytest.approx(expected, abs=1e-4)
+    energy = float(succeed(environment / "bin" / "python", "-c", OPENMM_WITHOUT_TORCH, model))
     assert energy == pytest.approx(expected, abs=1e-4)
     printed = succeed(
         environment / "bin" / "lmp", "-in", "in.ethanol_nve", "-log", "none", folder=ROOT / "examples" / "lammps"

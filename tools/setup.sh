@@ -33,7 +33,7 @@ environment() { # PYTHON VENV REQUIREMENTS
 build() { # VENV
   local venv
   venv=$(cd "$1" && pwd)
-  step "compiled parts: LAMMPS plugin, native engine, TorchScript backend (first time about 2 minutes)"
+  step "compiled parts: LAMMPS plugin, OpenMM force, native engine, TorchScript backend (first time about 2 minutes)"
   # cmake and ninja of the environment, not those of the system
   PATH="$venv/bin:$PATH" "$venv/bin/python" -m pip install --quiet --no-build-isolation --no-deps \
     --config-settings=build-dir="build/$(basename "$venv")" --editable .

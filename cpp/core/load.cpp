@@ -21,10 +21,16 @@ void check_options(const LoadOptions& options, const std::vector<BackendFactory>
   if (options.device != "cpu" && options.device != "cuda") {
     throw Error("device " + options.device + ": expected cpu or cuda");
   }
+  if (!options.precision.empty() && options.precision != "single" && options.precision != "double") {
+    throw Error("precision " + options.precision + ": expected single or double");
+  }
 }
 
-const BackendFactory& choose(const Metadata& metadata, const LoadOptions& options,
-                             const std::vector<BackendFactory>& factories) {
+}  // namespace
+
+BackendFactory choose_backend(const Metadata& metadata, const LoadOptions& options,
+                              const std::vector<BackendFactory>& factories) {
+  check_options(options, factories);
   std::string refusals;
   for (const BackendFactory& factory : factories) {
     if (options.backend != "auto" && options.backend != factory.name) continue;
@@ -35,14 +41,13 @@ const BackendFactory& choose(const Metadata& metadata, const LoadOptions& option
   throw Error(metadata.file + ": no backend can evaluate this model (" + refusals + ")");
 }
 
-}  // namespace
-
 std::unique_ptr<Backend> load_model(const std::string& path, const LoadOptions& options,
                                     const std::vector<BackendFactory>& factories) {
   check_options(options, factories);
   ModelFile file(path);
   const TestFrame frame = file.test_frame();
-  std::unique_ptr<Backend> backend = choose(file.metadata(), options, factories).create(file, options);
+  std::unique_ptr<Backend> backend =
+      choose_backend(file.metadata(), options, factories).create(file, options);
   replay_test_frame(*backend, frame);
   return backend;
 }

@@ -13,6 +13,7 @@ namespace frames {
 struct LoadOptions {
   std::string backend = "auto";  ///< "auto" or the name of a factory
   std::string device = "cpu";    ///< "cpu" or "cuda"
+  std::string precision;         ///< "single", "double", or "" for that of the model file
   int threads = 1;               ///< threads that this process may use
   int local_rank = 0;            ///< number of this process among those on its machine; picks the GPU
 };
@@ -29,6 +30,11 @@ struct BackendFactory {
   /// Throws Error.
   std::unique_ptr<Backend> (*create)(ModelFile& file, const LoadOptions& options);
 };
+
+/// The first backend that can evaluate such a model. Throws Error that says why not if there is none, or if
+/// an option is unknown.
+BackendFactory choose_backend(const Metadata& metadata, const LoadOptions& options,
+                              const std::vector<BackendFactory>& factories);
 
 /// Opens a model file, picks the first backend that can evaluate it, and replays the stored test frame.
 /// Throws Error if the file is unreadable, no backend fits, or the test frame is not reproduced.

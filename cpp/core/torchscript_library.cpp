@@ -160,7 +160,13 @@ class TorchScriptBackend final : public Backend {
 }  // namespace
 
 BackendFactory torchscript_factory() {
-  return {"torchscript", [](const Metadata&, const LoadOptions&) { return std::string(); },
+  return {"torchscript",
+          [](const Metadata& metadata, const LoadOptions& options) {
+            const char* const own = metadata.dtype == Metadata::Dtype::float32 ? "single" : "double";
+            const bool fits = options.precision.empty() || options.precision == own;
+            return fits ? std::string()
+                        : std::string("computes in ") + own + " precision, as the model file does";
+          },
           [](ModelFile& file, const LoadOptions& options) -> std::unique_ptr<Backend> {
             return std::make_unique<TorchScriptBackend>(file.metadata(), options);
           }};

@@ -4,9 +4,11 @@
 // What happens on every step: graph, model, forces, energies, virials, and the exchange of ghosts' shares.
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <limits>
+#include <thread>
 
 #include "atom.h"
 #include "comm.h"
@@ -42,7 +44,15 @@ frames::AtomsView PairFrames::atoms_view() const {
 }
 
 void PairFrames::stop(const std::string& what) {
-  error->one(FLERR, "pair_style frames: step " + std::to_string(update->ntimestep) + ": " + what);
+  const std::string message = "pair_style frames: step " + std::to_string(update->ntimestep) + ": " + what;
+  if (comm->nprocs > 1) {
+    // Only this rank knows, and the others can be waiting for it, so all are aborted; launchers lose output
+    // that they have not yet passed on by then.
+    std::fprintf(stderr, "ERROR on rank %d: %s\n", comm->me, message.c_str());
+    std::fflush(stderr);
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  }
+  error->one(FLERR, message);
 }
 
 void PairFrames::compute(int eflag, int vflag) {

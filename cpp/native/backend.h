@@ -31,8 +31,10 @@ class NativeBackend : public Backend {
 
 /// Throws Error if the file's model is of another backbone or its weights do not fit.
 /// @param instruction_set name as in instruction_set.h, or "auto"
+/// @param precision "single", "double", or "" for that of the file
 std::unique_ptr<NativeBackend> load_native(ModelFile& file, int threads,
-                                           const std::string& instruction_set = "auto");
+                                           const std::string& instruction_set = "auto",
+                                           const std::string& precision = "");
 
 }  // namespace frames::native
 

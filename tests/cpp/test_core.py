@@ -28,7 +28,7 @@ def programs() -> Path:
     if not cmake or not ninja or not (shutil.which("c++") or "CXX" in os.environ):
         pytest.skip("cmake, ninja and a C++ compiler are needed")
     build = ROOT / "build" / "tests"
-    options = ["-DFRAMES_TESTS=ON", "-DFRAMES_TORCHSCRIPT=OFF", "-DFRAMES_LAMMPS=OFF"]
+    options = ["-DFRAMES_TESTS=ON", "-DFRAMES_TORCHSCRIPT=OFF", "-DFRAMES_LAMMPS=OFF", "-DFRAMES_OPENMM=OFF"]
     options += ["-DFRAMES_SANITIZE=address,undefined", "-DCMAKE_BUILD_TYPE=RelWithDebInfo"]
     options += [f"-DPython_EXECUTABLE={sys.executable}", f"-DCMAKE_MAKE_PROGRAM={ninja}"]
     run(cmake, "-S", ROOT, "-B", build, "-G", "Ninja", *options)

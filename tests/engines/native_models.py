@@ -31,3 +31,8 @@ def write_native_model(
     frame = Structure(atoms.numbers, atoms.positions, atoms.cell.array, np.array(atoms.pbc))
     export(potential, spec, path, frame, dtype="float64" if dtype == "float64" else "float32", training=training)
     return path
+
+
+def write_native_models(folder: Path) -> dict[str, Path]:
+    """The same model in both precisions, by dtype."""
+    return {dtype: write_native_model(folder / f"{dtype}.pt", dtype) for dtype in ("float32", "float64")}

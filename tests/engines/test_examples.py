@@ -44,6 +44,42 @@ def test_openmm(tmp_path: Path) -> None:
     assert re.findall(r"^(\S+) ps", printed, re.MULTILINE) == ["0.10", "0.20", "0.30", "0.40", "0.50"]
 
 
+def test_openmm_conserves_energy(tmp_path: Path) -> None:
+    pytest.importorskip("frames._openmm")
+    printed = run(sys.executable, EXAMPLES / "openmm" / "ethanol_nve.py", folder=tmp_path)
+    total = np.array([float(x) for x in re.findall(r"total energy (\S+) eV", printed)])
+    assert len(total) == 10
+    assert np.ptp(total) < 0.02
+    assert "native" in printed
+    rows = np.loadtxt(tmp_path / "ethanol_atoms.csv", delimiter=",", skiprows=1)
+    assert rows.shape == (10, 12)
+    assert np.allclose(rows[:, 2], rows[:, 3:].sum(axis=1), atol=1e-3)
+
+
+def test_openmm_metadynamics(tmp_path: Path) -> None:
+    """The barrier of a methyl-like rotor; 180 degrees is -180 degrees."""
+    pytest.importorskip("frames._openmm")
+    printed = run(sys.executable, EXAMPLES / "openmm" / "ethanol_metadynamics.py", folder=tmp_path)
+    rows = re.findall(r"(-?\d+) degrees +(\S+) kJ/mol", printed)
+    profile = {int(angle): float(value) for angle, value in rows}
+    assert list(profile) == [-180, -120, -60, 0, 60, 120, 180]
+    assert profile[-180] == profile[180]
+    assert 1 < max(profile.values()) < 25
+
+
+def test_openmm_ligand_in_water(tmp_path: Path) -> None:
+    """dE/dλ is the difference of two energies of which the model's holds those of the isolated atoms."""
+    pytest.importorskip("frames._openmm")
+    pytest.importorskip("openmmml")
+    printed = run(sys.executable, EXAMPLES / "openmm" / "ethanol_in_water.py", folder=tmp_path)
+    assert "9 of them by the model" in printed
+    slopes = [float(x) for x in re.findall(r"dE/dlambda (\S+) kJ/mol", printed)]
+    assert len(slopes) == 5 and np.ptp(slopes) < 200
+    assert np.mean(slopes) == pytest.approx(
+        FramesCalculator(MODEL).get_potential_energy(molecule("CH3CH2OH")) * 96.485, abs=150
+    )
+
+
 def test_vibrations_are_those_of_gfn2_xtb(tmp_path: Path) -> None:
     """Second derivatives at a minimum that was no training frame; experiment has the O-H stretch at 3676 1/cm."""
     printed = run(sys.executable, EXAMPLES / "ase" / "ethanol_vibrations.py", folder=tmp_path)

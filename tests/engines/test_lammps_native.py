@@ -13,7 +13,6 @@ pytest.importorskip("torch")
 
 from lammps_run import PROGRAMS, deck, require_lammps, run_deck, run_lammps, write_data
 from lammps_systems import TYPES, crystal, ethanol, heated, jittered, narrow, slab, triclinic
-from native_models import write_native_model
 
 MOVING = "neigh_modify delay 0 every 1\ntimestep 0.0003\nfix nve all nve\nrun 200"
 
@@ -23,11 +22,9 @@ def lammps() -> None:
     require_lammps()
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The same untrained model in both precisions."""
-    folder = tmp_path_factory.mktemp("native")
-    return {dtype: write_native_model(folder / f"{dtype}.pt", dtype) for dtype in ("float32", "float64")}
+@pytest.fixture
+def models(native_models: dict[str, Path]) -> dict[str, Path]:
+    return native_models
 
 
 @pytest.mark.parametrize("structure", [ethanol, triclinic, narrow, slab])

@@ -1,12 +1,12 @@
-"""Imports of OpenMM and of its PyTorch plug-in, with a message where they are absent or do not fit
-together."""
+"""Imports of OpenMM, of its PyTorch plug-in and of the compiled force, with a message where they are absent or
+do not fit together."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import re
-from importlib import metadata
+from importlib import import_module, metadata
 from typing import Any
 
 from frames.errors import FramesError
@@ -19,14 +19,45 @@ TORCH_OF_WHEEL = {"1.5": ("2.8", "2.9")}
 HOW_TO_INSTALL = "pip install openmm==8.6.* openmmtorch==1.5 torch==2.9.1"
 
 
-def import_openmm() -> Any:
+def import_openmm(how_to_install: str = HOW_TO_INSTALL) -> Any:
     """The openmm module. Raises FramesError if it cannot be imported."""
     try:
         import openmm
         import openmm.app
     except ImportError as error:
-        raise FramesError(f"OpenMM cannot be imported ({error}); install it: {HOW_TO_INSTALL}") from None
+        raise FramesError(f"OpenMM cannot be imported ({error}); install it: {how_to_install}") from None
     return openmm
+
+
+def import_compiled_force() -> Any:
+    """The module frames._openmm. Raises FramesError if it was not built, or for another version of OpenMM."""
+    try:
+        built: str | None = import_module("frames._openmm_version").OPENMM
+    except ImportError:
+        built = None
+    openmm = import_openmm(f"pip install openmm=={built or '8.6'}.*")
+    if built is None:
+        raise FramesError(
+            "this installation has no compiled OpenMM force: frames-md was built where OpenMM was not installed; "
+            "install frames-md again in this environment"
+        )
+    check_openmm_fits(openmm.Platform.getOpenMMVersion(), built)
+    try:
+        return import_module("frames._openmm")
+    except ImportError as error:
+        raise FramesError(
+            f"the compiled OpenMM force cannot be loaded ({error}); install frames-md again in this environment"
+        ) from None
+
+
+def check_openmm_fits(installed: str, built: str) -> None:
+    """Raises FramesError if the compiled force was built for another minor version of OpenMM, whose classes have
+    another layout: loading it would crash the process."""
+    if installed.split(".")[:2] != built.split("."):
+        raise FramesError(
+            f"OpenMM {installed} is installed, but FramesForce was compiled for OpenMM {built}: "
+            f"pip install openmm=={built}.*, or install frames-md again from source in this environment"
+        )
 
 
 def import_openmmtorch() -> Any:

@@ -20,7 +20,7 @@ def test_native_engine_under_sanitizers() -> None:
     if not cmake or not ninja or not (shutil.which("c++") or "CXX" in os.environ):
         pytest.skip("cmake, ninja and a C++ compiler are needed")
     build = ROOT / "build" / "tests"  # shared with the tests of the core
-    options = ["-DFRAMES_TESTS=ON", "-DFRAMES_TORCHSCRIPT=OFF", "-DFRAMES_LAMMPS=OFF"]
+    options = ["-DFRAMES_TESTS=ON", "-DFRAMES_TORCHSCRIPT=OFF", "-DFRAMES_LAMMPS=OFF", "-DFRAMES_OPENMM=OFF"]
     options += ["-DFRAMES_SANITIZE=address,undefined", "-DCMAKE_BUILD_TYPE=RelWithDebInfo"]
     options += [f"-DPython_EXECUTABLE={sys.executable}", f"-DCMAKE_MAKE_PROGRAM={ninja}"]
     for command in (

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <string>
+
+#include "openmm/frames_force.h"
+
+namespace frames {
+
+/// Version of the XML. Raised when something is added; older versions stay readable.
+constexpr int serialization_version = 1;
+
+/// Tells OpenMM how to write and read a FramesForce. May be called more than once.
+void register_serialization();
+
+/// XML of one force, as `XmlSerializer` writes it.
+std::string to_xml(const FramesForce& force);
+
+}  // namespace frames
