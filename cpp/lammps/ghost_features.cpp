@@ -117,7 +117,6 @@ void GhostFeatures::run(const Rows& rows) {
     }
   }
   MPI_Waitall(static_cast<int>(requests_.size()), requests_.data(), MPI_STATUSES_IGNORE);
-  bytes_received_ += static_cast<double>(wanted_.size() * rows.bytes);
 }
 
 void GhostFeatures::receive(const Part& part, const Rows& rows) {

@@ -36,8 +36,7 @@ class GhostFeatures final : public GhostExchange {
   void forward(float* rows, std::int32_t width) override { run(Rows(rows, width, MPI_FLOAT)); }
   void forward(double* rows, std::int32_t width) override { run(Rows(rows, width, MPI_DOUBLE)); }
 
-  double bytes_received() const { return bytes_received_; }  ///< since construction
-  double memory_usage() const;                               ///< bytes
+  double memory_usage() const;  ///< bytes
 
  private:
   /// Consecutive nodes that come from, or go to, one other rank.
@@ -80,7 +79,6 @@ class GhostFeatures final : public GhostExchange {
   std::vector<std::byte> buffer_;           // rows on their way out
   std::vector<MPI_Request> requests_;       // of rows
   std::vector<MPI_Request> signals_;        // of places
-  double bytes_received_ = 0.0;
 };
 
 }  // namespace frames

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from ase import Atoms
 from ase.build import molecule
 
@@ -13,6 +16,15 @@ from frames.units import conversion
 
 EV = conversion("kJ/mol", "eV")
 ANGSTROM = conversion("nm", "Å")
+
+
+def resident_mib() -> float:
+    """Memory of this process that is in use; skips where it cannot be read."""
+    statm = Path("/proc/self/statm")
+    if not statm.exists():
+        pytest.skip("resident memory is read from /proc")
+    gc.collect()
+    return int(statm.read_text().split()[1]) * 4096 / 2**20
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,7 @@ pytest.importorskip("torch")
 pytest.importorskip("openmmtorch")
 
 import openmm
-from openmm_systems import ANGSTROM, EV, Case, cases, ethanol, system_of, topology_of
+from openmm_systems import ANGSTROM, EV, Case, cases, ethanol, resident_mib, system_of, topology_of
 from toy_potential import ToyModel, write_toy_model
 
 from frames.ase import FramesCalculator
@@ -106,14 +104,6 @@ def test_two_contexts_do_not_disturb_each_other(model: ToyModel) -> None:
 
 
 def test_memory_stays_flat(model: ToyModel) -> None:
-    statm = Path("/proc/self/statm")
-    if not statm.exists():
-        pytest.skip("resident memory is read from /proc")
-
-    def resident_mib() -> float:
-        gc.collect()
-        return int(statm.read_text().split()[1]) * 4096 / 2**20
-
     case = next(case for case in cases() if case.name == "triclinic")
     context = context_of(model, case, openmm.LangevinMiddleIntegrator(300, 1.0, 0.2 * FEMTOSECOND))
     openmm.LocalEnergyMinimizer.minimize(context, 10.0, 20)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import gc
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ pytest.importorskip("torch")
 pytest.importorskip("frames._openmm")
 
 import openmm
-from openmm_systems import ANGSTROM, EV, Case, cases, ethanol, jittered_lattice, system_of, topology_of
+from openmm_systems import ANGSTROM, EV, Case, cases, ethanol, jittered_lattice, resident_mib, system_of, topology_of
 
 from frames.ase import FramesCalculator
 from frames.openmm import FramesForce
@@ -255,14 +254,6 @@ def test_ring_polymers(model: Path) -> None:
 
 
 def test_memory_stays_flat(model: Path) -> None:
-    statm = Path("/proc/self/statm")
-    if not statm.exists():
-        pytest.skip("resident memory is read from /proc")
-
-    def resident_mib() -> float:
-        gc.collect()
-        return int(statm.read_text().split()[1]) * 4096 / 2**20
-
     integrator = openmm.LangevinMiddleIntegrator(2000, 1.0, FEMTOSECOND)
     context = context_of(FramesForce(model, topology_of(CASES["images"])), CASES["images"], integrator)
     integrator.step(200)
