@@ -1,15 +1,19 @@
 """Why the presets of `cartesian` are what they are: force error against time, for many widths and depths.
 
-`python benchmarks/tradeoff/run.py [--minutes N] [--jobs N]` generates the trajectory (GFN2-xTB ethanol), trains every
-variant on the same frames for the same time on one core, and writes results.json and tradeoff.png beside this file. A
-training that is there is kept, so that a run that was interrupted goes on.
+`python benchmarks/tradeoff/run.py [--minutes N] [--longer N] [--jobs N]` generates the trajectory (GFN2-xTB ethanol),
+trains every variant on the same frames for the same time on one core, then a few of them for longer, and writes
+results.json and tradeoff.png beside this file. A training that is there is kept, so that a run that was interrupted
+goes on. The longer trainings take as many steps as would fit their minutes by the clock of the short ones, so that
+other work may run beside them.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +38,7 @@ test_frames = 1000
 settings = {{ channels = {channels}, layers = {layers}, radial_functions = {radial} }}
 [training]
 minutes = {minutes}
-steps = 1000000
+steps = {steps}
 threads = 1
 compile = true
 """
@@ -50,7 +54,12 @@ class Variant:
 
     @property
     def name(self) -> str:
-        return f"C{self.channels}_L{self.layers}_n{self.radial}"
+        return name_of(self.__dict__)
+
+
+def name_of(settings: Mapping[str, Any]) -> str:
+    """Of a variant or of a row of the results."""
+    return f"C{settings['channels']}_L{settings['layers']}_n{settings['radial']}"
 
 
 PRESETS = {"small": Variant(32, 2), "medium": Variant(64, 2), "large": Variant(128, 3)}
@@ -64,10 +73,12 @@ VARIANTS = (
     Variant(64, 2, 6),
     Variant(64, 2, 12),
 )
+LONGER = (Variant(64, 1), Variant(64, 2), Variant(32, 1), Variant(32, 2))
 
 
 def main(
     minutes: Annotated[float, typer.Option(help="Time of each training, compilation included.")] = 5.0,
+    longer: Annotated[float, typer.Option(help="The same for a few variants; 0: none.")] = 15.0,
     jobs: Annotated[int, typer.Option(help="Trainings at once, one core each.")] = 2,
 ) -> None:
     """Trains, times, plots."""
@@ -76,6 +87,8 @@ def main(
     call(OUT / "generate.log", *generate)
     with ThreadPoolExecutor(jobs) as pool:
         trained = list(pool.map(lambda variant: train(variant, minutes), VARIANTS))
+        chosen = LONGER if longer else ()
+        again = list(pool.map(lambda variant: train(variant, longer, steps_in(variant, minutes, longer)), chosen))
     costs = time_all([folder / "model.pt" for folder in trained])
     rows = {}
     for variant, folder, cost in zip(VARIANTS, trained, costs, strict=True):
@@ -86,13 +99,26 @@ def main(
             **report,
             **cost,
         }
-    results = {"minutes": minutes, "variants": rows}
+    results: dict[str, Any] = {"minutes": minutes, "variants": rows}
+    if longer:
+        reports = [json.loads((folder / "report.json").read_text()) for folder in again]
+        found = {variant.name: report for variant, report in zip(chosen, reports, strict=True)}
+        results["longer"] = {"minutes": longer, "variants": found}
     (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    plot(rows, minutes)
+    plot(results)
 
 
-def train(variant: Variant, minutes: float) -> Path:
-    """Trains and exports one variant; returns its folder."""
+def steps_in(variant: Variant, minutes: float, longer: float) -> int:
+    """Steps that fit the longer time, at the rate of the shorter run and after the same start."""
+    with (OUT / f"{variant.name}_{minutes:g}min" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    first, last = ((int(rows[k]["step"]), float(rows[k]["seconds"])) for k in (0, -1))
+    rate = (last[0] - first[0]) / (last[1] - first[1])
+    return int(first[0] + rate * (60 * longer - first[1]))
+
+
+def train(variant: Variant, minutes: float, steps: int | None = None) -> Path:
+    """Trains and exports one variant, for minutes or for steps if given; returns its folder."""
     from frames.training.checkpoint import load_checkpoint
 
     folder = OUT / f"{variant.name}_{minutes:g}min"
@@ -102,7 +128,8 @@ def train(variant: Variant, minutes: float) -> Path:
             CONFIG.format(
                 folder=folder,
                 data=DATA,
-                minutes=minutes,
+                minutes=1e4 if steps else minutes,
+                steps=steps or 1_000_000,
                 channels=variant.channels,
                 layers=variant.layers,
                 radial=variant.radial,
@@ -141,14 +168,16 @@ def time_all(models: list[Path], rounds: int = 15) -> list[dict[str, Any]]:
     return found
 
 
-def plot(rows: dict[str, dict[str, Any]], minutes: float) -> None:
-    """Force error against time, one panel for each system, one line for each depth."""
+def plot(results: dict[str, Any]) -> None:
+    """Force error against time, one panel for each system, one line for each depth; longer trainings hang below."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
     from matplotlib.ticker import LogLocator
 
+    rows: dict[str, dict[str, Any]] = results["variants"]
+    longer = results.get("longer", {"minutes": 0, "variants": {}})
     figure, panels = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
     titles = {"ms_ethanol": "ethanol, 9 atoms", "ms_box": "27 molecules of ethanol, 243 atoms"}
     for axes, (key, title) in zip(panels, titles.items(), strict=True):
@@ -156,7 +185,12 @@ def plot(rows: dict[str, dict[str, Any]], minutes: float) -> None:
             chosen = [row for row in rows.values() if row["layers"] == layers and row["radial"] == 8]
             chosen.sort(key=lambda row: row["channels"])
             x, y = ([row[k] for row in chosen] for k in (key, "force_mae_mev_per_angstrom"))
-            axes.plot(x, y, marker="o", markersize=4, label=f"{layers} interaction{'s' if layers > 1 else ''}")
+            label = f"{layers} interaction{'s' if layers > 1 else ''}"
+            (line,) = axes.plot(x, y, marker="o", markersize=4, label=label)
+            after = [row for row in chosen if name_of(row) in longer["variants"]]
+            y = [longer["variants"][name_of(row)]["force_mae_mev_per_angstrom"] for row in after]
+            x = [row[key] for row in after]
+            axes.plot(x, y, marker="s", markersize=4, linestyle="--", color=line.get_color())
         for row in rows.values():
             place = (row[key], row["force_mae_mev_per_angstrom"])
             text = f"{row['channels']}" + (f", n = {row['radial']}" if row["radial"] != 8 else "")
@@ -174,7 +208,10 @@ def plot(rows: dict[str, dict[str, Any]], minutes: float) -> None:
             axis.set_major_formatter("{x:g}")
             axis.set_minor_formatter("")
     panels[0].set_ylabel("force MAE on the later block (meV/Å)")
-    panels[0].legend(title=f"channels at the points, {minutes:g} min each", fontsize=8)
+    explanation = f"channels at the points, {results['minutes']:g} min each"
+    if longer["variants"]:
+        explanation += f";\ndashed: {longer['minutes']:g} min"
+    panels[0].legend(title=explanation, fontsize=8, title_fontsize=8)
     figure.savefig(HERE / "tradeoff.png", dpi=150)
     plt.close(figure)
 

@@ -42,6 +42,9 @@ class Backend {
   /// False if the graph must hold the edges of all nodes within `receptive_layers - 1` hops of a local atom.
   virtual bool exchanges_ghosts() const = 0;
 
+  /// True if `evaluate` can give Output::flux_virials.
+  virtual bool gives_flux_virials() const { return false; }
+
   /// Largest relative deviation from the exported model that rounding explains, for the replay of the test
   /// frame.
   virtual double tolerance() const { return metadata().dtype == Metadata::Dtype::float32 ? 1e-5 : 1e-10; }

@@ -52,6 +52,12 @@ std::string Committee::description() const {
   return size() == 1 ? first : "mean of " + std::to_string(size()) + " models, " + first;
 }
 
+bool Committee::gives_flux_virials() const {
+  bool all = true;
+  for (const auto& member : members_) all = all && member->gives_flux_virials();
+  return all;
+}
+
 void Committee::evaluate(const Graph& graph, GhostExchange* exchange, Output& output) {
   if (size() == 1) {
     members_.front()->evaluate(graph, exchange, output);
@@ -60,10 +66,12 @@ void Committee::evaluate(const Graph& graph, GhostExchange* exchange, Output& ou
   const double share = 1.0 / static_cast<double>(size());
   output.energy = 0.0;
   for (std::size_t m = 0; m < size(); ++m) {
+    outputs_[m].wants_flux_virials = output.wants_flux_virials;
     members_[m]->evaluate(graph, exchange, outputs_[m]);
     output.energy += share * outputs_[m].energy;
     add(output.atom_energies, outputs_[m].atom_energies, share, m == 0);
     add(output.edge_gradients, outputs_[m].edge_gradients, share, m == 0);
+    if (output.wants_flux_virials) add(output.flux_virials, outputs_[m].flux_virials, share, m == 0);
   }
 }
 

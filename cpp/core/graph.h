@@ -27,9 +27,16 @@ struct Graph {
 
 /// What a model gives back. Vectors keep their capacity from call to call.
 struct Output {
+  /// Set by the caller: also `flux_virials`, for several times the cost. Only where the backend gives them.
+  bool wants_flux_virials = false;
+
   double energy = 0.0;                 ///< eV, sum over local atoms, reference energies included
   std::vector<double> atom_energies;   ///< [locals] eV
   std::vector<double> edge_gradients;  ///< [3 edges] eV/Å, dE/d(edge vector), in the order of Graph::vectors
+
+  /// [9 atoms] eV, row-major: this rank's share of W_k = Σ_i (r_i - r_k) ⊗ ∂U_i/∂r_k over all nodes i, which
+  /// the heat flux Σ_k W_k v_k needs. They add up to the virial.
+  std::vector<double> flux_virials;
 };
 
 }  // namespace frames

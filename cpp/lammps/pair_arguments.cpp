@@ -13,8 +13,6 @@ namespace frames {
 
 namespace {
 
-const char* const coeff_syntax =
-    "expected: pair_coeff * * FILE and one chemical symbol per atom type (several FILEs make a committee)";
 constexpr int most_steps = 1000000000;
 
 double number(const std::string& keyword, const std::string& word) {

@@ -29,6 +29,10 @@ struct PairCoefficients {
   std::vector<std::string> elements;  ///< one for each atom type
 };
 
+/// What a wrong pair_coeff is answered with.
+inline constexpr const char* coeff_syntax =
+    "expected: pair_coeff * * FILE and one chemical symbol per atom type (several FILEs make a committee)";
+
 /// Throws Error that says what was expected.
 PairSettings parse_pair_style(const std::vector<std::string>& words);
 

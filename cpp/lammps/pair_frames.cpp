@@ -29,7 +29,6 @@ namespace {
 constexpr int owner_width = 2;           // rank and index
 constexpr int most_results = 18;         // force and virials of a ghost: 3 + 6 + 9
 constexpr double mass_deviation = 0.02;  // relative; isotopes of heavy elements stay below it
-const char* const coeff_syntax = "expected: pair_coeff * * FILE and one chemical symbol per atom type";
 
 std::vector<std::string> words(int count, char** arguments) {
   return {arguments, arguments + count};
@@ -145,7 +144,7 @@ void PairFrames::map_types(const std::vector<std::string>& symbols) {
       if (utils::strmatch(force->pair_style, "^hybrid")) continue;
       error->all(FLERR, "pair_style frames: atom type " + std::to_string(type) +
                             " is NULL, which needs pair_style hybrid and another style for it; " +
-                            coeff_syntax);
+                            frames::coeff_syntax);
     }
     const int number = frames::atomic_number(name);
     if (number <= 0 || model.species_of(number) < 0) {
@@ -188,7 +187,7 @@ void PairFrames::init_style() {
   } catch (const frames::Error& failure) {
     error->all(FLERR, std::string(failure.what()));
   }
-  if (!model_) error->all(FLERR, std::string("pair_style frames: no model; ") + coeff_syntax);
+  if (!model_) error->all(FLERR, std::string("pair_style frames: no model; ") + frames::coeff_syntax);
   // Pairs are found in GraphBuilder: LAMMPS' lists leave out pairs that special_bonds excludes, and a model
   // needs all. A list is asked for only because some styles and computes expect every pair style to have one;
   // it is never built.

@@ -74,6 +74,15 @@ bool PairFrames::exchanges() const {
 }
 
 void PairFrames::evaluate() {
+  output_.wants_flux_virials = cvflag_atom && model_->metadata().receptive_layers > 1;
+  if (output_.wants_flux_virials && !model_->gives_flux_virials()) {
+    error->all(
+        FLERR,
+        "pair_style frames: compute centroid/stress/atom needs the atom whose energy changes, which backend "
+        "torchscript does not tell of a model with {} layers; use a model of backbone cartesian with backend "
+        "native",
+        model_->metadata().receptive_layers);
+  }
   try {
     builder_->update(atoms_view());
     model_->evaluate(builder_->graph(), exchanges() ? ghosts_.get() : nullptr, output_);
@@ -205,9 +214,8 @@ void PairFrames::sum_over_ghosts(int width) {
 }
 
 /// Shares of the virial W = -Σ vector ⊗ g. For the stress of an atom, half of every edge goes to each of its
-/// ends. For the heat flux the whole edge goes to its far end j: the energy of the centre i changes by g·v_j
-/// as j moves, and that energy travels along the edge, J = Σ_edges (r_i - r_j) g·v_j (Fan et al., Phys. Rev.
-/// B 92, 094301 (2015)).
+/// ends. For the heat flux atom k gets Σ_i (r_i - r_k) ⊗ ∂U_i/∂r_k (Fan et al., Phys. Rev. B 92, 094301
+/// (2015)): with one layer the whole edge goes to its far end, with more the model tells.
 void PairFrames::add_atom_virials() {
   const frames::Graph& graph = builder_->graph();
   node_virials_.assign(node_width * at(graph.atoms), 0.0);
@@ -220,13 +228,18 @@ void PairFrames::add_atom_virials() {
       double* far = node_virials_.data() + node_width * at(graph.neighbours[e]);
       for (std::size_t c = 0; c < centroid; ++c) {
         const std::size_t row = component[c] / 3, column = component[c] % 3;
-        far[symmetric + c] -= r[row] * g[column];
+        if (!output_.wants_flux_virials) far[symmetric + c] -= r[row] * g[column];
         if (c >= symmetric) continue;
         const double half = 0.25 * (r[row] * g[column] + r[column] * g[row]);
         near[c] -= half;
         far[c] -= half;
       }
     }
+  }
+  if (!output_.wants_flux_virials) return;
+  for (std::size_t k = 0; k < at(graph.atoms); ++k) {
+    for (std::size_t c = 0; c < centroid; ++c)
+      node_virials_[node_width * k + symmetric + c] = output_.flux_virials[9 * k + component[c]];
   }
 }
 

@@ -23,6 +23,7 @@ class TypedBackend final : public NativeBackend {
   }
 
   bool exchanges_ghosts() const override { return true; }
+  bool gives_flux_virials() const override { return true; }
   double tolerance() const override {
     // The stored answer was computed in the arithmetic of the file, which may be another one.
     return sizeof(T) == 4 || metadata_.dtype == Metadata::Dtype::float32 ? 1e-5 : 1e-7;

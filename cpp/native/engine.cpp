@@ -150,7 +150,7 @@ void Engine<T>::divide(int computed, int threads) {
 }
 
 template <class T>
-void Engine<T>::prepare(const Graph& graph, int computed, GhostExchange* exchange) {
+void Engine<T>::prepare(const Graph& graph, int computed, GhostExchange* exchange, bool moments) {
   const Parameters<T>& p = model_->parameters();
   const std::size_t edges = graph.edges(), nodes = static_cast<std::size_t>(graph.atoms);
   Carver<T> counter(nullptr);
@@ -158,6 +158,7 @@ void Engine<T>::prepare(const Graph& graph, int computed, GhostExchange* exchang
     carve_nodes(carver, arrays_, p.layers, p.channels, computed, nodes);
     arrays_.directions = carver.take(4 * edges);
     arrays_.fractions = carver.take(edges);
+    if (moments) moments_.carve(carver, p, computed, nodes);
   };
   carve(counter);
   memory_.reserve(counter.used(), [&](std::size_t bytes) {
@@ -184,6 +185,10 @@ void Engine<T>::prepare(const Graph& graph, int computed, GhostExchange* exchang
   a.stretches = a.slopes + edges;
   a.intervals = interval_memory_.data();
   a.energies = node_memory_.data();
+  if (moments) {
+    moment_memory_.reserve(12 * edges);
+    moments_.share(a, p.layers, moment_memory_.data(), edges);
+  }
 }
 
 template <class T>
@@ -192,10 +197,10 @@ void Engine<T>::evaluate(const Graph& graph, GhostExchange* exchange, Output& ou
   // Without an exchange a node that has no edges still has features of its own.
   const int computed = exchange ? graph.centres : graph.atoms;
   const int width = components * model_->parameters().channels;
-  prepare(graph, computed, exchange);
   output.atom_energies.resize(graph.locals);
   output.edge_gradients.resize(3 * graph.edges());
   arrays_.edge_gradients = output.edge_gradients.data();
+  prepare(graph, computed, exchange, output.wants_flux_virials);
 
   std::exception_ptr failure;
   const auto swap_ghosts = [&](T* rows) {
@@ -213,6 +218,7 @@ void Engine<T>::evaluate(const Graph& graph, GhostExchange* exchange, Output& ou
                 scratch(thread),
                 shares_[thread],
                 shares_[thread + 1],
+                output.wants_flux_virials ? &moments_ : nullptr,
                 measuring_ ? &profiles_[thread] : nullptr};
     part.evaluate(meet);
   };
@@ -241,6 +247,9 @@ void Engine<T>::evaluate(const Graph& graph, GhostExchange* exchange, Output& ou
   for (int i = 0; i < graph.locals; ++i) {
     output.atom_energies[i] = arrays_.energies[i];
     output.energy += arrays_.energies[i];
+  }
+  if (output.wants_flux_virials) {
+    flux_virials(graph, arrays_, moments_, model_->parameters().energy_scale, output.flux_virials);
   }
 }
 

@@ -9,6 +9,7 @@
 #include "native/instruction_set.h"
 #include "native/kernels.h"
 #include "native/model.h"
+#include "native/moments.h"
 #include "native/profile.h"
 
 namespace frames::native {
@@ -32,8 +33,9 @@ class Engine {
   /// alone may differ from dE/d(its vector) by what its mirror image has more.
   ///
   /// With an exchange, atoms beyond `locals` are ghosts: their rows of Y, and of dE/dM on the way back, are
-  /// fetched from their owners between layers, 2 * layers forward exchanges of 9 * channels numbers. Nothing
-  /// is sent in reverse. Throws Error if the graph contradicts itself or the model.
+  /// fetched from their owners between layers, 2 * layers forward exchanges of 9 * channels numbers, and
+  /// three more per layer but the last for flux virials. Nothing is sent in reverse. Throws Error if the
+  /// graph contradicts itself or the model.
   void evaluate(const Graph& graph, GhostExchange* exchange, Output& output);
 
   InstructionSet instruction_set() const { return set_; }
@@ -49,12 +51,13 @@ class Engine {
 
   /// Memory held for evaluations, without the model.
   std::size_t bytes() const {
-    return memory_.capacity() * sizeof(T) + edge_memory_.capacity() * sizeof(double);
+    return memory_.capacity() * sizeof(T) +
+           (edge_memory_.capacity() + moment_memory_.capacity()) * sizeof(double);
   }
 
  private:
   void check(const Graph& graph, const GhostExchange* exchange) const;
-  void prepare(const Graph& graph, int computed, GhostExchange* exchange);
+  void prepare(const Graph& graph, int computed, GhostExchange* exchange, bool moments);
   Scratch<T> scratch(int thread) const;
   void divide(int computed, int threads);
 
@@ -68,6 +71,8 @@ class Engine {
   Aligned<double> edge_memory_;  // slopes and stretches of edges
   Aligned<double> node_memory_;  // energies
   Aligned<std::int32_t> interval_memory_;
+  Moments<T> moments_;                 // used where Output::wants_flux_virials
+  Aligned<double> moment_memory_;      // of edges
   std::vector<Aligned<T>> scratch_;    // one per thread
   std::vector<std::int64_t> offsets_;  // where the graph's own do not reach over all computed atoms
   std::vector<int> shares_;            // [threads + 1] atoms of each thread

@@ -58,13 +58,16 @@ struct Scratch {
 };
 
 /// The steps of an evaluation for atoms [begin, end), compiled for one instruction set; `run.h` has the order
-/// in which they are called. At most `atom_block` atoms, but any number for messages and geometry, which need
-/// no scratch.
+/// in which they are called. At most `atom_block` atoms, but any number for messages, moments and geometry,
+/// which need no scratch.
 template <class T>
 struct Kernels {
   using Step = void (*)(const Parameters<T>&, const Arrays<T>&, const Scratch<T>&, int begin, int end);
   using LayerStep = void (*)(const Parameters<T>&, const Arrays<T>&, const Scratch<T>&, int layer, int begin,
                              int end);
+
+  using MomentsStep = void (*)(const Parameters<T>&, const Arrays<T>&, const Arrays<T>* moments, int layer,
+                               int begin, int end);
 
   Step geometry;                ///< directions, distances, places in the radial tables
   Step embed_edges;             ///< sums over neighbours, into scratch
@@ -75,9 +78,11 @@ struct Kernels {
   Step readout;                 ///< the last X to energies and dE/dX
   LayerStep update_backward;    ///< dE/dX of the next layer to dE/dM and part of dE/dY
   LayerStep messages_backward;  ///< neighbours' dE/dM to the rest of dE/dY, and the slopes of the edges
-  LayerStep mix_backward;       ///< dE/dY to dE/dX of this layer
-  Step embed_nodes_backward;    ///< dE/dX to the gradient of the sums, into scratch
-  Step embed_edges_backward;    ///< from there: the gradients of the edges
+  /// For the moments along x, y, z of dE/dM: what neighbours' dE/dM give to those of dE/dY (see moments.h).
+  MomentsStep moments_backward;
+  LayerStep mix_backward;     ///< dE/dY to dE/dX of this layer
+  Step embed_nodes_backward;  ///< dE/dX to the gradient of the sums, into scratch
+  Step embed_edges_backward;  ///< from there: the gradients of the edges
 
   /// Not a step: rounds of multiply-adds on registers alone, to measure what the processor could do. Returns
   /// the number of operations.

@@ -34,6 +34,20 @@ class Model {
     frames::replay_test_frame(*backend_, file.test_frame());
   }
 
+  /// [N, 3, 3]: Output::flux_virials of the last graph, evaluated again.
+  Doubles flux_virials() {
+    require_graph();
+    {
+      py::gil_scoped_release release;
+      output_.wants_flux_virials = true;
+      backend_->evaluate(graph_, nullptr, output_);
+      output_.wants_flux_virials = false;
+    }
+    Doubles virials({static_cast<py::ssize_t>(graph_.atoms), py::ssize_t{3}, py::ssize_t{3}});
+    std::copy(output_.flux_virials.begin(), output_.flux_virials.end(), virials.mutable_data());
+    return virials;
+  }
+
   py::tuple evaluate(const Ints& species, const Ints& edge_index, const Doubles& edge_vectors) {
     set_graph(species, edge_index, edge_vectors);
     {
@@ -91,6 +105,9 @@ class Model {
   double radial_slope_error() const { return backend_->radial_slope_error(); }
 
  private:
+  void require_graph() const {
+    if (graph_.offsets.empty()) throw Error("nothing to evaluate: give a structure first");
+  }
   void set_species(const Ints& species) {
     if (species.size() > std::numeric_limits<std::int32_t>::max()) throw Error("too many atoms");
     graph_.species.resize(static_cast<std::size_t>(species.size()));
@@ -143,7 +160,7 @@ void Model::set_graph(const Ints& species, const Ints& edge_index, const Doubles
 }
 
 std::vector<double> Model::time(int repeats) {
-  if (graph_.offsets.empty()) throw Error("nothing to time: evaluate a structure first");
+  require_graph();
   py::gil_scoped_release release;
   std::vector<double> seconds;
   for (int k = 0; k < repeats; ++k) {
@@ -227,6 +244,7 @@ PYBIND11_MODULE(_native, module) {
       .def("evaluate", &Model::evaluate, py::arg("species"), py::arg("edge_index"), py::arg("edge_vectors"))
       .def("evaluate_structure", &Model::evaluate_structure, py::arg("species"), py::arg("positions"),
            py::arg("cell"), py::arg("periodic"))
+      .def("flux_virials", &Model::flux_virials)
       .def("time", &Model::time, py::arg("repeats"))
       .def("profile", &Model::profile, py::arg("repeats"))
       .def("operations", &Model::operations, py::arg("atoms"), py::arg("edges"))

@@ -1,9 +1,12 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <cstring>
 
 #include "native/kernels.h"
+#include "native/moments.h"
 #include "native/profile.h"
 
 namespace frames::native {
@@ -22,7 +25,8 @@ struct Run {
   const Arrays<T>& arrays;
   Scratch<T> scratch;
   int begin, end;
-  Profile* profile;  // null unless measuring
+  const Moments<T>* moments;  // null unless wanted
+  Profile* profile;           // null unless measuring
   Clock::time_point before{};
 
   void start() {
@@ -56,6 +60,7 @@ struct Run {
   void embed() {
     for_blocks(begin, end, atom_block, [&](int first, int last) {
       call(Profile::geometry, kernels.geometry, first, last);
+      if (moments) clear_edges(first, last);
       call(Profile::embed_edges, kernels.embed_edges, first, last);
       call(Profile::embed_nodes, kernels.embed_nodes, first, last);
       call(Profile::mix, kernels.mix, 0, first, last);
@@ -72,6 +77,7 @@ struct Run {
           call(Profile::mix, kernels.mix, layer + 1, first, last);
         } else {
           call(Profile::readout, kernels.readout, first, last);
+          if (moments) clear_nodes(first, last);
           call(Profile::update_backward, kernels.update_backward, layer, first, last);
         }
       });
@@ -81,7 +87,9 @@ struct Run {
   void backward(int layer) {
     for_blocks(begin, end, message_block, [&](int first_message, int last_message) {
       call(Profile::messages_backward, kernels.messages_backward, layer, first_message, last_message);
+      if (moments) moments_of_messages(layer, first_message, last_message);
       for_blocks(first_message, last_message, atom_block, [&](int first, int last) {
+        if (moments) moments_of_nodes(layer, first, last);  // before they are overwritten
         call(Profile::mix_backward, kernels.mix_backward, layer, first, last);
         if (layer > 0) {
           call(Profile::update_backward, kernels.update_backward, layer - 1, first, last);
@@ -91,6 +99,56 @@ struct Run {
         }
       });
     });
+  }
+
+  /// The moments have no share in the last features.
+  void clear_nodes(int first, int last) {
+    const std::size_t width = static_cast<std::size_t>(components) * parameters.channels;
+    const std::size_t start = width * first, bytes = width * (last - first) * sizeof(T);
+    for (const Arrays<T>& a : moments->along) {
+      std::memset(a.gradient + start, 0, bytes);
+      std::memset(a.layers[parameters.layers - 1].update + start, 0, bytes);
+    }
+  }
+
+  void clear_edges(int first, int last) {
+    for (const Arrays<T>& a : moments->along) {
+      std::fill(a.slopes + a.offsets[first], a.slopes + a.offsets[last], 0.0);
+    }
+  }
+
+  void moments_of_messages(int layer, int first, int last) {
+    kernels.moments_backward(parameters, arrays, moments->along, layer, first, last);
+    count(Profile::messages_backward);
+    if (layer + 1 == parameters.layers) return;  // their dE/dM is zero
+    for (const Arrays<T>& a : moments->along) {
+      kernels.messages_backward(parameters, a, scratch, layer, first, last);
+      count(Profile::messages_backward);
+    }
+  }
+
+  /// The nodes' part of `backward`, on copies of what it overwrites.
+  void moments_of_nodes(int layer, int first, int last) {
+    const std::size_t width = static_cast<std::size_t>(components) * parameters.channels;
+    const std::size_t start = width * first, size = width * (last - first);
+    for (Arrays<T> a : moments->along) {
+      kernels.mix_backward(parameters, a, scratch, layer, first, last);
+      count(Profile::mix_backward);
+      if (layer > 0) {
+        const LayerArrays<T>&from = arrays.layers[layer - 1], &to = a.layers[layer - 1];
+        std::copy_n(from.messages + start, size, to.messages + start);
+        std::copy_n(from.update + start, size, to.update + start);
+        std::copy_n(arrays.features + start, size, moments->previous + start);
+        a.features = moments->previous;
+        kernels.update_backward(parameters, a, scratch, layer - 1, first, last);
+        count(Profile::update_backward);
+      } else {
+        kernels.embed_nodes_backward(parameters, a, scratch, first, last);
+        count(Profile::embed_nodes_backward);
+        kernels.embed_edges_backward(parameters, a, scratch, first, last);
+        count(Profile::embed_edges_backward);
+      }
+    }
   }
 
   /// `meet` waits for the other threads and exchanges the rows of ghosts of an array of features.
@@ -109,6 +167,9 @@ struct Run {
       backward(l);
       if (l == 0) break;
       meet(arrays.layers[l - 1].messages);
+      if (moments) {
+        for (const Arrays<T>& a : moments->along) meet(a.layers[l - 1].messages);
+      }
       count(Profile::waiting);
     }
   }

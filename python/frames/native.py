@@ -88,6 +88,12 @@ class NativeModel(Evaluator):
         neighbour list or putting forces together."""
         return np.asarray(self._model.time(repeats))
 
+    def flux_virials(self) -> Array:
+        """[N, 3, 3] eV of the structure that was evaluated last: W_k = Σ_i (r_i - r_k) ⊗ ∂U_i/∂r_k, rows along the
+        first factor. They add up to the virial; the heat flux is Σ_i E_i v_i + Σ_k W_k v_k (Fan et al., Phys. Rev. B
+        92, 094301 (2015))."""
+        return np.asarray(self._model.flux_virials())
+
     def profile(self, repeats: int) -> Profile:
         """Where the time of evaluations of the structure that was evaluated last goes."""
         measured = self._model.profile(repeats)

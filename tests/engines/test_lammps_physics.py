@@ -162,7 +162,7 @@ def test_energy_is_conserved_and_the_skin_does_not_matter(tmp_path: Path, model:
     assert np.abs(total - total[0]).max() < 0.01 * np.abs(kinetic - kinetic[0]).max()
 
 
-def test_atom_stresses_add_up_to_the_virial(tmp_path: Path, model: ToyModel) -> None:
+def test_atom_stresses_add_up_to_the_virial(tmp_path: Path, native_models: dict[str, Path]) -> None:
     settings = """compute s all stress/atom NULL virial
 compute c all centroid/stress/atom NULL virial
 compute ssum all reduce sum c_s[*]
@@ -170,7 +170,7 @@ compute csum all reduce sum c_c[*]
 thermo_style custom step pe pxx pyy pzz pxy pxz pyz vol c_ssum[*] c_csum[*]
 thermo_modify format float %.15g"""
     atoms = triclinic()
-    run = run_lammps(tmp_path, atoms, model.path, TYPES, commands=settings + "\nrun 0")
+    run = run_lammps(tmp_path, atoms, native_models["float64"], TYPES, commands=settings + "\nrun 0")
     pressure_volume = np.array([run.thermo[name][0] for name in VIRIAL]) * run.thermo["Volume"][0]
     stress = np.array([run.thermo[f"c_ssum[{k}]"][0] for k in range(1, 7)])
     centroid = np.array([run.thermo[f"c_csum[{k}]"][0] for k in range(1, 10)])

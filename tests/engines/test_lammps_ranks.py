@@ -19,10 +19,8 @@ MOVING = "neigh_modify delay 0 every 1\ntimestep 0.0002\nfix nve all nve\nrun 20
 PRESSURES = ["Pxx", "Pyy", "Pzz", "Pxy", "Pxz", "Pyz"]
 
 ATOM_STRESSES = """compute s all stress/atom NULL virial
-compute c all centroid/stress/atom NULL virial
 compute ssum all reduce sumsq c_s[*]
-compute csum all reduce sumsq c_c[*]
-thermo_style custom step pe pxx pyy pzz pxy pxz pyz c_ssum[*] c_csum[*]
+thermo_style custom step pe pxx pyy pzz pxy pxz pyz c_ssum[*]
 thermo_modify format float %.15g
 run 0"""
 

@@ -94,6 +94,41 @@ void messages_backward(const Parameters<T>& p, const Arrays<T>& a, const Scratch
   }
 }
 
+/// As the first part of `messages_backward`, weighted with the components of the edge vector r_j - r_i:
+/// dE/dY_i of the moment along x += R (x_j - x_i) dE/dM_j, and so for y and z.
+template <class T>
+void moments_backward(const Parameters<T>& p, const Arrays<T>& a, const Arrays<T>* moments, int layer,
+                      int begin, int end) {
+  using V = Vec<T>;
+  constexpr int table_row = 18 * block;
+  const std::ptrdiff_t atom_size = static_cast<std::ptrdiff_t>(components) * p.channels;
+  for (int b = 0; b < p.channels / block; ++b) {
+    const T* const table =
+        p.interactions[layer].radial + static_cast<std::ptrdiff_t>(b) * p.intervals * table_row;
+    for (int lane = 0; lane < block; lane += lanes<T>) {
+      const std::ptrdiff_t column = b * (components * block) + lane;
+      const T* const dm = a.layers[layer].messages + column;
+      for (int i = begin; i < end; ++i) {
+        Tensor<V> sum[3] = {};
+        for (std::int64_t e = a.offsets[i]; e < a.offsets[i + 1]; ++e) {
+          const T* const c = table + static_cast<std::ptrdiff_t>(a.intervals[e]) * table_row + lane;
+          const Parts<V> r = radial_values<V>(c, a.fractions[e]);
+          const Tensor<V> g = scaled(load_tensor<V>(dm + a.neighbours[e] * atom_size), r.scalar,
+                                     r.antisymmetric, r.symmetric);
+          for (int k = 0; k < 3; ++k) {
+            const V weight = V{} + static_cast<T>(a.vectors[3 * e + k]);
+            sum[k] = sum[k] + scaled(g, weight, weight, weight);
+          }
+        }
+        for (int k = 0; k < 3; ++k) {
+          T* const out = moments[k].layers[layer].update + i * atom_size + column;
+          store_tensor(out, load_tensor<V>(out) + sum[k]);
+        }
+      }
+    }
+  }
+}
+
 /// P = Y(Y + M) + (Y + M)Y + M
 template <class T, class V>
 FRAMES_INLINE Tensor<V> many_body(const Tensor<V>& y, const Tensor<V>& m) {

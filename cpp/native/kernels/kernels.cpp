@@ -19,6 +19,7 @@ const Kernels<T>& table() {
                                          readout<T>,
                                          update_backward<T>,
                                          messages_backward<T>,
+                                         moments_backward<T>,
                                          mix_backward<T>,
                                          embed_nodes_backward<T>,
                                          embed_edges_backward<T>,

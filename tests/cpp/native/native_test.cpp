@@ -166,6 +166,22 @@ void ghosts() {
     check(images.calls == 2 * layers, "two exchanges per layer");
     check(largest_difference(found.atom_energies, expected.atom_energies) == 0.0, "energies with ghosts");
     check(largest_difference(found.edge_gradients, expected.edge_gradients) == 0.0, "gradients with ghosts");
+    // virials of ghosts are shares of their owners'
+    expected.wants_flux_virials = found.wants_flux_virials = true;
+    engine.evaluate(folded, nullptr, expected);
+    images.calls = 0;
+    engine.evaluate(graph, &images, found);
+    check(images.calls == 2 * layers + 3 * (layers - 1), "exchanges with moments");
+    for (std::size_t g = 0; g < owners.size(); ++g) {
+      for (std::size_t c = 0; c < 9; ++c) {
+        found.flux_virials[9 * static_cast<std::size_t>(owners[g]) + c] +=
+            found.flux_virials[9 * (static_cast<std::size_t>(graph.locals) + g) + c];
+      }
+    }
+    found.flux_virials.resize(expected.flux_virials.size());
+    check(largest_difference(found.flux_virials, expected.flux_virials) < 1e-12 * largest(expected.flux_virials),
+          "flux virials with ghosts");
+    found.wants_flux_virials = false;
     // a rank with no atoms takes part all the same
     Graph empty;
     empty.offsets = {0};
