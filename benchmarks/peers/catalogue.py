@@ -37,8 +37,8 @@ def _nequip(l_max: int) -> dict[str, object]:
 _BOTH = ("l1", "mse")
 
 MODELS = (
-    Model("frames_cartesian_small", "frames", {"preset": "small"}),
-    Model("frames_cartesian_medium", "frames", {"preset": "medium"}),
+    Model("frames_cartesian_small", "frames", {"channels": 32, "layers": 1}),
+    Model("frames_cartesian_medium", "frames", {"channels": 64, "layers": 2}),
     Model("nequip_l1_32x4", "nequip", {"learning_rate": 0.01, "model": _nequip(1)}, _BOTH),
     Model("nequip_l2_32x4", "nequip", {"learning_rate": 0.01, "model": _nequip(2)}, _BOTH),
     Model("allegro_l2_2layers", "nequip", {"learning_rate": 0.001, "model": _ALLEGRO}, _BOTH),

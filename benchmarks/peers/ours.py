@@ -20,7 +20,7 @@ test = "{test}"
 
 [model]
 backbone = "cartesian"
-preset = "{preset}"
+settings = {{ channels = {channels}, layers = {layers} }}
 cutoff = {cutoff}
 
 [auxiliary]
@@ -45,7 +45,7 @@ class Ours:
                 train=frames.train,
                 validation=frames.validation,
                 test=frames.test,
-                preset=model.settings["preset"],
+                **model.settings,
                 cutoff=CUTOFF,
                 minutes=minutes,
                 threads=threads,

@@ -62,11 +62,11 @@ def name_of(settings: Mapping[str, Any]) -> str:
     return f"C{settings['channels']}_L{settings['layers']}_n{settings['radial']}"
 
 
-PRESETS = {"small": Variant(32, 2), "medium": Variant(64, 2), "large": Variant(128, 3)}
+PRESETS = {"small": Variant(32, 1), "medium": Variant(64, 2), "large": Variant(128, 3)}
 VARIANTS = (
     *PRESETS.values(),
     Variant(16, 2),
-    Variant(32, 1),
+    Variant(32, 2),
     Variant(64, 1),
     Variant(64, 3),
     Variant(128, 2),
