@@ -73,7 +73,7 @@ VARIANTS = (
     Variant(64, 2, 6),
     Variant(64, 2, 12),
 )
-LONGER = (Variant(64, 1), Variant(64, 2), Variant(32, 1), Variant(32, 2))
+LONGER = (Variant(64, 1), Variant(64, 2))
 
 
 def main(
