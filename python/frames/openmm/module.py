@@ -211,7 +211,8 @@ class EnergyAndForcesProgram(ForceProgram):
         forces = torch.zeros_like(local)
         forces = forces.index_add(0, edge_index[0], gradient).index_add(0, edge_index[1], gradient, alpha=-1)
         forces = forces * self.nanometre
-        energy = energy.detach()
+        with torch.no_grad():  # in a frozen module detach() alone leaves the graph, which is used up, in place
+            energy = energy.clone()
         if scale is not None:
             factor = scale.to(energy.device, energy.dtype)
             energy, forces = energy * factor, forces * factor.detach()
