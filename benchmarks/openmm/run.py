@@ -51,7 +51,7 @@ OWN_ROUTES = (
     "PythonForce",
     EMPTY,
 )
-THREADED = ("FramesForce", "TorchForce", "PythonForce", "mace", "nequip")  # worth trying with more than one thread
+THREADED = ("TorchForce", "PythonForce", "mace", "nequip")  # enter with one thread or more, as is faster
 PEERS = {"MACE 64x0e + 64x1o": "mace_64x0e_64x1o", "NequIP l=1": "nequip_l1_32x4", "NequIP l=2": "nequip_l2_32x4"}
 FILES = {"mace": "model.pt", "nequip": "best.ckpt"}
 # e3nn 0.4, which MACE needs, keeps its constants in a file that newer PyTorch refuses to read otherwise.
@@ -66,6 +66,7 @@ class Route:
     kind: str
     python: Path
     model: Path
+    threads: tuple[int, ...] = (1,)  # to try
 
     def open(self, system: str, platform: str, threads: int) -> WorkerSession:
         logs = HERE / "out"
@@ -100,11 +101,15 @@ def main(
     output: Annotated[Path, typer.Option(help="Folder for results.json and table.md.")] = HERE,
 ) -> None:
     """Measures and writes the results."""
-    routes = [Route(kind, kind, Path(sys.executable), model.resolve()) for kind in OWN_ROUTES]
+    counts = tuple(sorted({1, threads}))
+    python, model = Path(sys.executable), model.resolve()
+    routes = [Route(kind, kind, python, model, counts if kind in THREADED else (1,)) for kind in OWN_ROUTES]
+    if threads > 1:
+        routes.insert(1, Route(f"{OURS}, {threads} threads", OURS, python, model, (threads,)))
     failed: dict[str, str] = {}
     for label, name in PEERS.items() if peers else ():
         try:
-            routes.append(peer(label, name, minutes))
+            routes.append(peer(label, name, minutes, counts))
         except PeerError as error:
             failed[label] = str(error)
     results: dict[str, Any] = {
@@ -119,24 +124,22 @@ def main(
         "systems": {},
     }
     for system in systems.split(","):
-        results["systems"][system] = measure(routes, system, platform, rounds, seconds, sorted({1, threads}))
+        results["systems"][system] = measure(routes, system, platform, rounds, seconds)
     output.mkdir(parents=True, exist_ok=True)
     (output / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     write_table(results, output / "table.md")
     print((output / "table.md").read_text())
 
 
-def peer(label: str, name: str, minutes: float) -> Route:
+def peer(label: str, name: str, minutes: float, threads: tuple[int, ...]) -> Route:
     """A trained model of a peer and the interpreter that runs it in OpenMM. Raises PeerError."""
     entry = next(m for m in MODELS if m.name == name)
     python = with_openmm(entry.engine)
     folder = trained(ENGINES[entry.engine], entry, "l1", minutes, 1).folder
-    return Route(label, entry.engine, python, folder / FILES[entry.engine])
+    return Route(label, entry.engine, python, folder / FILES[entry.engine], threads)
 
 
-def measure(
-    routes: list[Route], system: str, platform: str, rounds: int, seconds: float, threads: list[int]
-) -> dict[str, Any]:
+def measure(routes: list[Route], system: str, platform: str, rounds: int, seconds: float) -> dict[str, Any]:
     """Every route on one system, in turns, and the engine alone among them."""
     atoms = ase.io.read(geometry(system))
     failed: dict[str, str] = {}
@@ -144,7 +147,7 @@ def measure(
         runners = []
         for route in routes:
             try:
-                runners.append(start(route, system, platform, seconds, threads, stack))
+                runners.append(start(route, system, platform, seconds, stack))
             except PeerError as error:
                 failed[route.label] = str(error)
                 print(f"   {system}, {route.label}: {error}", flush=True)
@@ -155,7 +158,11 @@ def measure(
             print(f"{system}: round {turn + 1} of {rounds}", end="\r", flush=True)
             first = turn % len(runners)
             for runner in runners[first:] + runners[:first]:
-                runner.blocks += runner.session.blocks(runner.steps, 1)
+                try:
+                    runner.blocks += runner.session.blocks(runner.steps, 1)
+                except PeerError as error:
+                    failed[runner.route.label] = str(error)
+                    runners.remove(runner)
             count = max(5, round(1e6 * seconds / (evaluations[-1] if evaluations else 1e5)))
             evaluations.append(1e6 * float(np.median(engine.time(count))))
         print()
@@ -171,23 +178,22 @@ def measure(
     }
 
 
-def start(route: Route, system: str, platform: str, seconds: float, threads: list[int], stack: ExitStack) -> Runner:
+def start(route: Route, system: str, platform: str, seconds: float, stack: ExitStack) -> Runner:
     """The route with the number of threads with which it is faster. Raises PeerError."""
     found: list[tuple[float, int]] = []
-    tries = threads if route.kind in THREADED else [1]
     sessions = []
-    for count in tries:
+    for count in route.threads:
         session = route.open(system, platform, count)
         stack.callback(session.close)
         sessions.append(session)
         steps = int(np.clip(1e3 * seconds / max(session.blocks(3, 2)[-1], 1e-4), 3, 50_000))
         found.append((min(session.blocks(steps, 3)), steps))
-    best = min(range(len(tries)), key=lambda k: found[k][0])
+    best = min(range(len(sessions)), key=lambda k: found[k][0])
     for k, session in enumerate(sessions):
         if k != best:
             session.close()
-    print(f"   {system}, {route.label}, {tries[best]} thread(s): {found[best][0]:.3g} ms", flush=True)
-    return Runner(route, tries[best], found[best][1], sessions[best])
+    print(f"   {system}, {route.label}, {route.threads[best]} thread(s): {found[best][0]:.3g} ms", flush=True)
+    return Runner(route, route.threads[best], found[best][1], sessions[best])
 
 
 def summary(blocks: list[float]) -> dict[str, float]:
@@ -197,7 +203,7 @@ def summary(blocks: list[float]) -> dict[str, float]:
 
 def bridge(runners: list[Runner], evaluations: list[float]) -> dict[str, Any] | None:
     """Microseconds of a step of FramesForce on one thread that are not the engine's; differences round by round."""
-    blocks = {runner.route.label: 1e3 * np.array(runner.blocks) for runner in runners if runner.threads == 1}
+    blocks = {runner.route.label: 1e3 * np.array(runner.blocks) for runner in runners}
     if OURS not in blocks or EMPTY not in blocks:
         return None
     engine = np.array(evaluations)

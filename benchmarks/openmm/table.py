@@ -51,5 +51,5 @@ def _cell(rows: dict[str, Any], route: str) -> str:
         return "failed"
     row = rows[route]
     ratio = f" ({row['median'] / rows[OURS]['median']:.3g})" if route != OURS and OURS in rows else ""
-    threads = f", {row['threads']} threads" if row["threads"] > 1 else ""
+    threads = f", {row['threads']} threads" if row["threads"] > 1 and "threads" not in route else ""
     return f"{row['median']:.3g} ± {row['spread']:.1g}{ratio}{threads}"
