@@ -1,4 +1,4 @@
-"""Three models of ethanol drive one simulation, which stops where they disagree.
+"""Two models of ethanol drive one simulation, which stops where they disagree.
 
 At 300 K they agree; then the thermostat heats the molecule out of what they were trained on (500 K). The deviation
 goes to committee.csv in the current folder, the trajectory with energies of atoms and deviations to committee.h5 if
@@ -15,8 +15,8 @@ from frames.openmm import CommitteeReporter, TrajectoryReporter, committee_force
 
 HERE = Path(__file__).resolve().parent
 FOLDER = HERE.parents[1] / "models" / "ethanol"
-MODELS = [FOLDER / "ethanol.pt", FOLDER / "member_2.pt", FOLDER / "member_3.pt"]
-THRESHOLD = 100 * unit.kilojoule_per_mole / unit.nanometer  # 0.1 eV/Å
+MODELS = [FOLDER / "ethanol.pt", FOLDER / "member_2.pt"]
+THRESHOLD = 400 * unit.kilojoule_per_mole / unit.nanometer  # 0.4 eV/Å; at 300 K it stays below 0.2
 
 pdb = app.PDBFile(str(HERE / "ethanol.pdb"))
 system = openmm.System()
@@ -44,3 +44,5 @@ try:
     print("the models agree at 4000 K as well")
 except FramesError as error:
     print(f"stopped: {error}")
+for reporter in simulation.reporters:
+    reporter.close()

@@ -102,7 +102,7 @@ def test_openmm_free_energy(tmp_path: Path) -> None:
     assert float(derivative) == pytest.approx(float(difference), abs=0.01)
     means = [float(x) for x in re.findall(r"<dE/dlambda> +(\S+) ±", printed)]
     assert len(means) == 5 and means[0] > means[-1]
-    assert np.ptp(means) < 500
+    assert np.ptp(means) < 100
     assert len(re.findall(r"free energy of the change (\S+) kJ/mol", printed)) == 1
 
 
@@ -112,7 +112,7 @@ def test_openmm_committee_stops(tmp_path: Path) -> None:
     assert "2000 steps at 300 K: the models agree" in printed
     assert re.search(r"stopped: step \d+: the committee's forces on particle \d \([CHO]\) deviate by", printed)
     rows = np.loadtxt(tmp_path / "committee.csv", delimiter=",", skiprows=1)
-    assert rows[:100, 2].max() < 100 < rows[-1, 2]
+    assert rows[:100, 2].max() < 400 < rows[-1, 2]
     if (tmp_path / "committee.h5").exists():
         mdtraj = pytest.importorskip("mdtraj")
         assert mdtraj.load(str(tmp_path / "committee.h5")).n_atoms == 9
