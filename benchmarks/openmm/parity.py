@@ -15,7 +15,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -235,18 +235,19 @@ def _in_openmm(kind: Kind, system: Any) -> Answers:
     return answers
 
 
-def models_in_double(folder: Path) -> dict[str, Path]:
+def models_in_double(folder: Path, names: Sequence[str] = ("ethanol", "copper")) -> dict[str, Path]:
     """The trained models, exported again in double precision."""
     from frames.artifact import read_model
     from frames.export import ModelSpec, Structure, export
 
     found = {}
-    for name in ("ethanol", "copper"):
+    for name in names:
         file = read_model(MODELS / name / f"{name}.pt")
         meta, frame = file.metadata, file.test_frame
         spec = ModelSpec(meta.backbone, meta.backbone_settings, tuple(meta.elements), meta.cutoff)
         potential = spec.build(torch.float64)
-        potential.load_trained({key: torch.from_numpy(value) for key, value in file.weights.items()})
+        shapes = {key: value.shape for key, value in potential.state_dict().items()}  # numbers are stored as [1]
+        potential.load_trained({key: torch.from_numpy(file.weights[key]).reshape(shapes[key]) for key in shapes})
         found[name] = folder / f"{name}.pt"
         structure = Structure(frame.atomic_numbers, frame.positions, frame.cell, frame.pbc)
         export(potential, spec, found[name], structure, dtype="float64")
