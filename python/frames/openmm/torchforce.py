@@ -65,8 +65,8 @@ def torch_force(
         atoms: indices of the particles that the model describes; all by default. The others feel no force from it.
         periodic: whether to use periodic boundaries; by default, whether the topology has box vectors.
         outputs_forces: whether the model's program computes the forces in the same call as the energy
-            (`setOutputsForces`), or TorchForce differentiates it. The results are the same; it saves time where
-            every call needs forces, and costs some where a barostat asks for the energy alone.
+            (`setOutputsForces`), or TorchForce differentiates it. The results are the same and a step of ethanol takes
+            the same time; with it, forces are also computed where a barostat asks for the energy alone.
         scale_parameter: name of a global parameter that the energy is multiplied by; after
             `force.addEnergyParameterDerivative(name)` contexts give dE/d(name). openmmtorch hands its value over in
             single precision: 0.3 scales the energy by 0.30000001.
