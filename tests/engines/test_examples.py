@@ -135,8 +135,9 @@ def test_vibrations_are_those_of_gfn2_xtb(tmp_path: Path) -> None:
     assert np.abs(np.sort(found)[-21:] - expected).mean() < 12
 
 
-def test_model_passes_its_check() -> None:
-    _, findings = check_model(MODEL)
+@pytest.mark.parametrize("path", sorted((ROOT / "models").glob("*/*.pt")), ids=lambda path: path.stem)
+def test_model_passes_its_check(path: Path) -> None:
+    _, findings = check_model(path)
     assert all(finding.passed for finding in findings)
 
 
