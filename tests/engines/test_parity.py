@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("torch")  # before openmmtorch, which is linked to its libraries
 pytest.importorskip("openmmtorch")
 pytest.importorskip("openmmml")
 pytest.importorskip("frames._openmm")
