@@ -1,17 +1,23 @@
-"""One model in OpenMM by every route: FramesForce, TorchForce, and a Python callback as OpenMM-ML makes one.
+"""What a step costs in OpenMM: one model by every route, beside MACE and NequIP through OpenMM-ML.
 
-`python benchmarks/openmm/run.py [--rounds N] [--model FILE]` writes results.json beside this file. All times are full
-steps of a Verlet integrator, taken in turns; medians of the rounds and half the interquartile range. For the smallest
-system it also tells what the bridge costs: a step of FramesForce, less the engine's own time for one evaluation, and of
-that the part that OpenMM takes for a step without any force.
+`python benchmarks/openmm/run.py [--rounds N]` writes results.json and table.md beside this file. All times are full
+steps of a Verlet integrator, on ethanol (9 atoms), aspirin (21) and water (192), the structures of `benchmarks/peers`.
+Every route is a process of its own; they take turns, so that whatever else the machine does hits all of them; the table
+has medians of the rounds and half the interquartile range. Routes that can use threads show first with how many they
+are faster.
+
+MACE and NequIP are the models that `benchmarks/peers` has trained, in its environments with OpenMM and OpenMM-ML added;
+what is missing is installed and trained first. For the smallest system it also tells what the bridge costs: a step of
+FramesForce, less the engine's own time for one evaluation, and of that the part that OpenMM takes for a step without
+any force.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
-import time
-from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,127 +25,175 @@ from typing import Annotated, Any
 import ase.io
 import numpy as np
 import openmm
-import torch  # before openmm, which then finds the plug-in of TorchForce
 import typer
-from openmm import unit
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-sys.path.insert(0, str(HERE.parent / "peers"))  # the same structures as there
+sys.path.insert(0, str(HERE.parent / "peers"))  # the same structures, models and processes as there
 
+from catalogue import ENGINES, MODELS  # noqa: E402
+from engine import WorkerSession  # noqa: E402
+from errors import PeerError  # noqa: E402
+from layers import PACKAGES, with_openmm  # noqa: E402
 from systems import SYSTEMS, geometry  # noqa: E402
+from table import write_table  # noqa: E402
+from training import trained  # noqa: E402
 
-from frames.errors import FramesError  # noqa: E402
-from frames.inference import TorchScriptModel  # noqa: E402
 from frames.native import NativeModel  # noqa: E402
-from frames.openmm import FramesForce, torch_force  # noqa: E402
 
-STEP = 0.2 * unit.femtosecond
-WARM_UP = 20  # steps
-EMPTY = "no force"
+EMPTY, OURS = "no force", "FramesForce"
+OWN_ROUTES = (
+    OURS,
+    "FramesForce, neighbour list in every step",
+    "FramesForce, torchscript",
+    "TorchForce",
+    "TorchForce, outputs forces",
+    "PythonForce",
+    EMPTY,
+)
+THREADED = ("TorchForce", "PythonForce", "mace", "nequip")  # enter with one thread or more, as is faster
+PEERS = {"MACE 64x0e + 64x1o": "mace_64x0e_64x1o", "NequIP l=1": "nequip_l1_32x4", "NequIP l=2": "nequip_l2_32x4"}
+FILES = {"mace": "model.pt", "nequip": "best.ckpt"}
+# e3nn 0.4, which MACE needs, keeps its constants in a file that newer PyTorch refuses to read otherwise.
+SETTINGS = {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
+
+
+@dataclass(frozen=True)
+class Route:
+    """One row: what the worker is told, and by which interpreter it is run."""
+
+    label: str
+    kind: str
+    python: Path
+    model: Path
+    threads: tuple[int, ...] = (1,)  # to try
+
+    def open(self, system: str, platform: str, threads: int) -> WorkerSession:
+        logs = HERE / "out"
+        logs.mkdir(exist_ok=True)
+        log = logs / f"{system}-{self.label.replace(' ', '_').replace(',', '')}-{threads}.log"
+        command = [self.python, HERE / "worker.py", self.kind, self.model, geometry(system), platform, threads]
+        return WorkerSession(command, log, threads, **SETTINGS)
 
 
 @dataclass
 class Runner:
-    """One route on one system."""
+    """A route on one system, with the number of threads with which it was faster."""
 
-    context: Any
-    steps: int = 1  # of a block
+    route: Route
+    threads: int
+    steps: int
+    session: WorkerSession
     blocks: list[float] = field(default_factory=list)  # ms per step
-
-    def run(self) -> float:
-        """Milliseconds per step of one block. The energy is asked for, so that nothing is left to be done."""
-        started = time.perf_counter()
-        self.context.getIntegrator().step(self.steps)
-        self.context.getState(energy=True)
-        return 1e3 * (time.perf_counter() - started) / self.steps
-
-
-def python_force(model: Path, atoms: ase.Atoms) -> Any:
-    """A Python callback around the TorchScript program, which OpenMM calls in every step."""
-    loaded = TorchScriptModel(model)
-    periodic = bool(atoms.pbc.any())
-    per_nm = unit.kilojoule_per_mole / unit.nanometer
-
-    def compute(state: Any) -> tuple[Any, Any]:
-        positions = state.getPositions(asNumpy=True).value_in_unit(unit.angstrom)
-        cell = state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.angstrom) if periodic else None
-        found = loaded.evaluate(atoms.numbers, positions, cell, periodic)
-        ev = (1 * unit.ev * unit.AVOGADRO_CONSTANT_NA).value_in_unit(unit.kilojoule_per_mole)
-        return found.energy * ev * unit.kilojoule_per_mole, found.forces * (10 * ev) * per_nm
-
-    force = openmm.PythonForce(compute)
-    force.setUsesPeriodicBoundaryConditions(periodic)
-    return force
-
-
-ROUTES: dict[str, Callable[[Path, ase.Atoms], Any]] = {
-    "FramesForce": lambda model, atoms: FramesForce(model, atoms.numbers, periodic=bool(atoms.pbc.any())),
-    "FramesForce, torchscript": lambda model, atoms: FramesForce(
-        model, atoms.numbers, periodic=bool(atoms.pbc.any()), backend="torchscript"
-    ),
-    "TorchForce": lambda model, atoms: torch_force(model, atoms.numbers, periodic=bool(atoms.pbc.any())),
-    "PythonForce": python_force,
-    EMPTY: lambda model, atoms: None,
-}
 
 
 def main(
     rounds: Annotated[int, typer.Option(help="Turns of every route.")] = 15,
     seconds: Annotated[float, typer.Option(help="Length of a block.")] = 0.4,
+    threads: Annotated[int, typer.Option(help="Threads to try beside one.")] = 2,
     platform: Annotated[str, typer.Option(help="Platform of OpenMM.")] = "CPU",
-    model: Annotated[Path, typer.Option(help="Model file with H, C and O.")] = ROOT / "models/ethanol/ethanol.pt",
+    model: Annotated[Path, typer.Option(help="Our model, with H, C and O.")] = ROOT / "models/ethanol/ethanol.pt",
     systems: Annotated[str, typer.Option(help="Separated by commas.")] = ",".join(SYSTEMS),
-    output: Annotated[Path, typer.Option(help="File for the results.")] = HERE / "results.json",
+    peers: Annotated[bool, typer.Option(help="With MACE and NequIP.")] = True,
+    minutes: Annotated[
+        float, typer.Option(help="Training of a peer that benchmarks/peers has not trained yet.")
+    ] = 12.0,
+    output: Annotated[Path, typer.Option(help="Folder for results.json and table.md.")] = HERE,
 ) -> None:
-    """Measures on one thread and writes the results."""
-    torch.set_num_threads(1)
-    results: dict[str, Any] = {"platform": platform, "openmm": openmm.Platform.getOpenMMVersion(), "systems": {}}
-    for name in systems.split(","):
-        atoms = ase.io.read(geometry(name))
-        results["systems"][name] = measure(model, atoms, platform, rounds, seconds, name)
-    output.write_text(json.dumps(results, indent=1) + "\n")
-    print(json.dumps(results, indent=1))
-
-
-def measure(model: Path, atoms: ase.Atoms, platform: str, rounds: int, seconds: float, name: str) -> dict[str, Any]:
-    """Every route on one system, in turns."""
-    runners: dict[str, Runner] = {}
+    """Measures and writes the results."""
+    counts = tuple(sorted({1, threads}))
+    python, model = Path(sys.executable), model.resolve()
+    routes = [Route(kind, kind, python, model, counts if kind in THREADED else (1,)) for kind in OWN_ROUTES]
+    if threads > 1:
+        routes.insert(1, Route(f"{OURS}, {threads} threads", OURS, python, model, (threads,)))
     failed: dict[str, str] = {}
-    for route, make in ROUTES.items():
+    for label, name in PEERS.items() if peers else ():
         try:
-            runners[route] = start(make(model, atoms), atoms, platform, seconds)
-        except (FramesError, openmm.OpenMMException) as error:
-            failed[route] = str(error)
-    for turn in range(rounds):
-        print(f"{name}: round {turn + 1} of {rounds}", flush=True)
-        for runner in runners.values():
-            runner.blocks.append(runner.run())
-    rows = {route: summary(runner.blocks) for route, runner in runners.items()}
-    result: dict[str, Any] = {"atoms": len(atoms), "ms_per_step": rows, "failed": failed}
-    if "FramesForce" in rows:
-        result["bridge_us"] = bridge(model, atoms, rows, rounds)
-    return result
+            routes.append(peer(label, name, minutes, counts))
+        except PeerError as error:
+            failed[label] = str(error)
+    results: dict[str, Any] = {
+        "processor": processor(),
+        "platform": platform,
+        "openmm": openmm.Platform.getOpenMMVersion(),
+        "packages_of_peers": PACKAGES,
+        "model": model.name,
+        "rounds": rounds,
+        "load_average": os.getloadavg(),
+        "failed": failed,
+        "systems": {},
+    }
+    for system in systems.split(","):
+        results["systems"][system] = measure(routes, system, platform, rounds, seconds)
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    write_table(results, output / "table.md")
+    print((output / "table.md").read_text())
 
 
-def start(force: Any, atoms: ase.Atoms, platform: str, seconds: float) -> Runner:
-    """A Context that has made some steps, and the number of steps that take about so long."""
-    system = openmm.System()
-    for mass in atoms.get_masses():
-        system.addParticle(mass)
-    if atoms.pbc.any():
-        system.setDefaultPeriodicBoxVectors(*(np.asarray(atoms.cell) * 0.1))
-    if force is not None:
-        system.addForce(force)
-    properties = {"Threads": "1"} if platform == "CPU" else {}
-    chosen = openmm.Platform.getPlatformByName(platform)
-    context = openmm.Context(system, openmm.VerletIntegrator(STEP), chosen, properties)
-    context.setPositions(atoms.positions * 0.1)
-    context.setVelocitiesToTemperature(300, 1)
-    runner = Runner(context, WARM_UP)
-    runner.run()
-    runner.steps = max(3, round(1e3 * seconds / runner.run()))
-    return runner
+def peer(label: str, name: str, minutes: float, threads: tuple[int, ...]) -> Route:
+    """A trained model of a peer and the interpreter that runs it in OpenMM. Raises PeerError."""
+    entry = next(m for m in MODELS if m.name == name)
+    python = with_openmm(entry.engine)
+    folder = trained(ENGINES[entry.engine], entry, "l1", minutes, 1).folder
+    return Route(label, entry.engine, python, folder / FILES[entry.engine], threads)
+
+
+def measure(routes: list[Route], system: str, platform: str, rounds: int, seconds: float) -> dict[str, Any]:
+    """Every route on one system, in turns, and the engine alone among them."""
+    atoms = ase.io.read(geometry(system))
+    failed: dict[str, str] = {}
+    with ExitStack() as stack:
+        runners = []
+        for route in routes:
+            try:
+                runners.append(start(route, system, platform, seconds, stack))
+            except PeerError as error:
+                failed[route.label] = str(error)
+                print(f"   {system}, {route.label}: {error}", flush=True)
+        engine = NativeModel(routes[0].model)
+        engine.evaluate(atoms.numbers, atoms.positions, np.asarray(atoms.cell), atoms.pbc)
+        evaluations: list[float] = []  # µs
+        for turn in range(rounds):
+            print(f"{system}: round {turn + 1} of {rounds}", end="\r", flush=True)
+            first = turn % len(runners)
+            for runner in runners[first:] + runners[:first]:
+                try:
+                    runner.blocks += runner.session.blocks(runner.steps, 1)
+                except PeerError as error:
+                    failed[runner.route.label] = str(error)
+                    runners.remove(runner)
+            count = max(5, round(1e6 * seconds / (evaluations[-1] if evaluations else 1e5)))
+            evaluations.append(1e6 * float(np.median(engine.time(count))))
+        print()
+    rows = {
+        runner.route.label: {**summary(runner.blocks), "threads": runner.threads, "steps_per_block": runner.steps}
+        for runner in runners
+    }
+    return {
+        "atoms": len(atoms),
+        "ms_per_step": rows,
+        "failed": failed,
+        "bridge_us": bridge(runners, evaluations),
+    }
+
+
+def start(route: Route, system: str, platform: str, seconds: float, stack: ExitStack) -> Runner:
+    """The route with the number of threads with which it is faster. Raises PeerError."""
+    found: list[tuple[float, int]] = []
+    sessions = []
+    for count in route.threads:
+        session = route.open(system, platform, count)
+        stack.callback(session.close)
+        sessions.append(session)
+        steps = int(np.clip(1e3 * seconds / max(session.blocks(3, 2)[-1], 1e-4), 3, 50_000))
+        found.append((min(session.blocks(steps, 3)), steps))
+    best = min(range(len(sessions)), key=lambda k: found[k][0])
+    for k, session in enumerate(sessions):
+        if k != best:
+            session.close()
+    print(f"   {system}, {route.label}, {route.threads[best]} thread(s): {found[best][0]:.3g} ms", flush=True)
+    return Runner(route, route.threads[best], found[best][1], sessions[best])
 
 
 def summary(blocks: list[float]) -> dict[str, float]:
@@ -147,20 +201,24 @@ def summary(blocks: list[float]) -> dict[str, float]:
     return {"median": float(middle), "spread": float(high - low) / 2}
 
 
-def bridge(model: Path, atoms: ase.Atoms, rows: dict[str, Any], rounds: int) -> dict[str, float]:
-    """Microseconds of a step of FramesForce that are not the engine's."""
-    engine = NativeModel(model)
-    engine.evaluate(atoms.numbers, atoms.positions, np.asarray(atoms.cell), atoms.pbc)
-    evaluation = 1e6 * float(np.median(engine.time(max(50, 20 * rounds))))
-    step = 1e3 * rows["FramesForce"]["median"]
-    empty = 1e3 * rows[EMPTY]["median"]
+def bridge(runners: list[Runner], evaluations: list[float]) -> dict[str, Any] | None:
+    """Microseconds of a step of FramesForce on one thread that are not the engine's; differences round by round."""
+    blocks = {runner.route.label: 1e3 * np.array(runner.blocks) for runner in runners}
+    if OURS not in blocks or EMPTY not in blocks:
+        return None
+    engine = np.array(evaluations)
     return {
-        "step": step,
-        "engine": evaluation,
-        "step_without_force": empty,
-        "step_less_engine": step - evaluation,
-        "step_less_engine_and_empty_step": step - evaluation - empty,
+        "step": summary(blocks[OURS].tolist()),
+        "engine": summary(evaluations),
+        "step_without_force": summary(blocks[EMPTY].tolist()),
+        "bridge": summary((blocks[OURS] - engine - blocks[EMPTY]).tolist()),
     }
+
+
+def processor() -> str:
+    """The model name that Linux gives."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from frames.check import check_model
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 MODEL = ROOT / "models" / "ethanol" / "ethanol.pt"
+COPPER_AT_300_K = 3.614  # Å, lattice constant by EMT itself (models/copper/README.md)
 
 
 def run(*command: str | Path, folder: Path) -> str:
@@ -80,6 +81,43 @@ def test_openmm_ligand_in_water(tmp_path: Path) -> None:
     )
 
 
+def test_openmm_crystal(tmp_path: Path) -> None:
+    """The lattice constant is that of the method that the model was trained on; without a barostat it is kept."""
+    pytest.importorskip("frames._openmm")
+    printed = run(sys.executable, EXAMPLES / "openmm" / "copper_nvt_npt.py", folder=tmp_path)
+    before, after = printed.split("NPT")
+    rows = [re.findall(r"ps +(\S+) K  lattice constant (\S+) Å", part) for part in (before, after)]
+    assert "native" in before
+    assert {length for _, length in rows[0]} == {"3.6500"}
+    assert len(rows[1]) == 6
+    assert np.mean([float(temperature) for temperature, _ in rows[1]]) == pytest.approx(300, abs=45)
+    assert np.mean([float(length) for _, length in rows[1][2:]]) == pytest.approx(COPPER_AT_300_K, abs=0.01)
+
+
+def test_openmm_free_energy(tmp_path: Path) -> None:
+    """The derivative is the finite difference; the energy is linear in λ, so <dE/dλ> falls with λ."""
+    pytest.importorskip("frames._openmm")
+    printed = run(sys.executable, EXAMPLES / "openmm" / "ethanol_free_energy.py", folder=tmp_path)
+    derivative, difference = re.findall(r"at 0.5: (\S+) kJ/mol, from energies (\S+) kJ/mol", printed)[0]
+    assert float(derivative) == pytest.approx(float(difference), abs=0.01)
+    means = [float(x) for x in re.findall(r"<dE/dlambda> +(\S+) ±", printed)]
+    assert len(means) == 5 and means[0] > means[-1]
+    assert np.ptp(means) < 100
+    assert len(re.findall(r"free energy of the change (\S+) kJ/mol", printed)) == 1
+
+
+def test_openmm_committee_stops(tmp_path: Path) -> None:
+    pytest.importorskip("frames._openmm")
+    printed = run(sys.executable, EXAMPLES / "openmm" / "ethanol_committee.py", folder=tmp_path)
+    assert "2000 steps at 300 K: the models agree" in printed
+    assert re.search(r"stopped: step \d+: the committee's forces on particle \d \([CHO]\) deviate by", printed)
+    rows = np.loadtxt(tmp_path / "committee.csv", delimiter=",", skiprows=1)
+    assert rows[:100, 2].max() < 400 < rows[-1, 2]
+    if (tmp_path / "committee.h5").exists():
+        mdtraj = pytest.importorskip("mdtraj")
+        assert mdtraj.load(str(tmp_path / "committee.h5")).n_atoms == 9
+
+
 def test_vibrations_are_those_of_gfn2_xtb(tmp_path: Path) -> None:
     """Second derivatives at a minimum that was no training frame; experiment has the O-H stretch at 3676 1/cm."""
     printed = run(sys.executable, EXAMPLES / "ase" / "ethanol_vibrations.py", folder=tmp_path)
@@ -97,8 +135,9 @@ def test_vibrations_are_those_of_gfn2_xtb(tmp_path: Path) -> None:
     assert np.abs(np.sort(found)[-21:] - expected).mean() < 12
 
 
-def test_model_passes_its_check() -> None:
-    _, findings = check_model(MODEL)
+@pytest.mark.parametrize("path", sorted((ROOT / "models").glob("*/*.pt")), ids=lambda path: path.stem)
+def test_model_passes_its_check(path: Path) -> None:
+    _, findings = check_model(path)
     assert all(finding.passed for finding in findings)
 
 

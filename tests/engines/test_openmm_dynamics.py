@@ -27,9 +27,9 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return write_toy_model(tmp_path_factory.mktemp("dynamics") / "toy.pt", dtype=request.param)
 
 
-def context_of(model: ToyModel, case: Case, integrator: Any, extra: tuple[Any, ...] = ()) -> Any:
+def context_of(model: ToyModel, case: Case, integrator: Any, extra: tuple[Any, ...] = (), **options: Any) -> Any:
     system = system_of(len(case.numbers), case.cell)
-    for force in (torch_force(model.path, topology_of(case)), *extra):
+    for force in (torch_force(model.path, topology_of(case), **options), *extra):
         system.addForce(force)
     context = openmm.Context(system, integrator, openmm.Platform.getPlatformByName("CPU"))
     context.setPositions(case.positions / ANGSTROM)
@@ -103,9 +103,11 @@ def test_two_contexts_do_not_disturb_each_other(model: ToyModel) -> None:
     assert first[0] != first[1]
 
 
-def test_memory_stays_flat(model: ToyModel) -> None:
+@pytest.mark.parametrize("outputs_forces", [False, True])
+def test_memory_stays_flat(model: ToyModel, outputs_forces: bool) -> None:
     case = next(case for case in cases() if case.name == "triclinic")
-    context = context_of(model, case, openmm.LangevinMiddleIntegrator(300, 1.0, 0.2 * FEMTOSECOND))
+    integrator = openmm.LangevinMiddleIntegrator(300, 1.0, 0.2 * FEMTOSECOND)
+    context = context_of(model, case, integrator, outputs_forces=outputs_forces)
     openmm.LocalEnergyMinimizer.minimize(context, 10.0, 20)
     total_energies(context, 100, 10)
     before = resident_mib()

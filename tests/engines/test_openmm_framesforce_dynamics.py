@@ -177,22 +177,23 @@ def test_neighbour_list_is_rebuilt_and_never_shows(model: Path, name: str) -> No
 def test_restart_goes_on_bit_for_bit(model: Path, platform: str) -> None:
     """The new Context finds its neighbours from other positions than the old one did."""
     case = CASES["triclinic"]
-    force = FramesForce(model, topology_of(case))
 
-    def new_context() -> Any:
+    def new_context() -> tuple[FramesForce, Any]:
         integrator = openmm.LangevinMiddleIntegrator(1500, 1.0, FEMTOSECOND)
         integrator.setRandomNumberSeed(11)
-        return context_of(copy.deepcopy(force), case, integrator, platform)
+        force = FramesForce(model, topology_of(case))
+        return force, context_of(force, case, integrator, platform)
 
-    first = new_context()
+    force, first = new_context()
     first.setVelocitiesToTemperature(1500, 5)
     first.getIntegrator().step(25)
-    checkpoint = first.createCheckpoint()
+    checkpoint, builds = first.createCheckpoint(), force.getNeighbourListBuilds(first)
     first.getIntegrator().step(40)
-    second = new_context()
+    other, second = new_context()
     second.loadCheckpoint(checkpoint)
     second.getIntegrator().step(40)
     assert np.array_equal(snapshot(first), snapshot(second))
+    assert force.getNeighbourListBuilds(first) > builds and other.getNeighbourListBuilds(second) > 1
 
 
 def test_contexts_in_threads_do_not_disturb_each_other(model: Path) -> None:

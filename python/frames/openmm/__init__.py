@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from frames.openmm.framesforce import FramesForce
     from frames.openmm.reporter import FramesReporter
     from frames.openmm.torchforce import torch_force, write_torchforce
+    from frames.openmm.trajectory import TrajectoryReporter
 
 __all__ = [
     "CommitteeReporter",
     "FramesForce",
     "FramesReporter",
+    "TrajectoryReporter",
     "committee_forces",
     "torch_force",
     "write_torchforce",
@@ -31,6 +33,7 @@ _MODULES = {
     "committee_forces": "committee",
     "FramesForce": "framesforce",
     "FramesReporter": "reporter",
+    "TrajectoryReporter": "trajectory",
     "torch_force": "torchforce",
     "write_torchforce": "torchforce",
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from frames.artifact import read_metadata
 from frames.errors import FramesError
 from frames.inference import BACKENDS, BackendName
 from frames.openmm.guard import import_compiled_force
+from frames.openmm.parameters import checked_parameter, checked_scale
 from frames.openmm.particles import model_particles
 
 _compiled = import_compiled_force()
@@ -130,8 +130,8 @@ class FramesForce(openmm.Force):
             backend,
             precision or "",
             _checked_skin(skin),
-            _checked_parameter(scale_parameter),
-            _checked_scale(scale_default, scale_parameter),
+            checked_parameter(scale_parameter),
+            checked_scale(scale_default, scale_parameter),
         )
         # OpenMM's reader makes the object, so that OpenMM's own Python classes own it.
         self.this = openmm.XmlSerializer.deserialize(xml).this
@@ -216,23 +216,6 @@ def _checked_skin(skin: Any) -> float:
     if isinstance(skin, bool) or not isinstance(skin, int | float) or not 0 <= skin < math.inf:
         raise FramesError(f"skin = {skin!r}; expected a length in nm, 0 or more")
     return float(skin)
-
-
-def _checked_parameter(name: Any) -> str:
-    if name is None:
-        return ""
-    # It becomes part of an expression that OpenMM parses.
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
-        raise FramesError(f"scale_parameter = {name!r}; expected a name of letters, digits and _, as 'lambda_model'")
-    return name
-
-
-def _checked_scale(scale: Any, parameter: str | None) -> float:
-    if isinstance(scale, bool) or not isinstance(scale, int | float) or not math.isfinite(scale):
-        raise FramesError(f"scale_default = {scale!r}; expected a finite number")
-    if scale != 1 and parameter is None:
-        raise FramesError(f"scale_default = {scale!r} without scale_parameter; name the parameter that has this value")
-    return float(scale)
 
 
 def _checked_bonds(bonds: Any, given: Any, particles: int, atoms: set[int]) -> list[tuple[int, int]]:

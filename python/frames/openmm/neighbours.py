@@ -3,8 +3,10 @@
 They are called inside a TorchForce, where no Python and no neighbour list library is at hand. All functions
 return `edge_index` [2,E] int64 (row 0 the centres i, row 1 the neighbours j, both directions present) and
 `shifts` [E,3], so that the edge vector r_j + shift − r_i is shorter than the cutoff. Lengths share one unit.
-Without periodic boundaries
-there are no shifts: None is returned in their place.
+Without periodic boundaries there are no shifts: None is returned in their place.
+
+The functions named `fixed_…` are for CUDA graphs, which replay the same work on tensors of the same shape: there all
+pairs are edges, and `shortened` takes those that are too long out of the sums.
 """
 
 from __future__ import annotations
@@ -141,3 +143,55 @@ def cell_list(positions: Tensor, box: Tensor, cutoff: float) -> tuple[Tensor, Te
     found = shorter_than(cutoff, positions[j] + shifts - positions[i])
     i, j, shifts = i[found], j[found], shifts[found]
     return torch.cat([torch.stack([i, j]), torch.stack([j, i])], dim=1), torch.cat([shifts, -shifts])
+
+
+def image_steps(heights: list[float], cutoff: float, shrinkage: float = 0.05) -> list[int]:
+    """How many images each way along each lattice vector hold all neighbours, also in a box whose heights have
+    shrunk by this part: what `fixed_edges` takes as its reach."""
+    return [int(cutoff / ((1.0 - shrinkage) * height) + 0.5) for height in heights]
+
+
+def fixed_edges(atoms: int, reach: list[int]) -> tuple[Tensor, Tensor]:
+    """Every ordered pair of atoms with all images in reach: edge_index [2,E], and the images as steps [E,3] along
+    the lattice vectors, float64. Without reach, no atom is a neighbour of itself."""
+    images = lattice_points(reach, torch.device("cpu"))
+    pairs = all_pairs(atoms)
+    count = pairs.size(1)
+    index = pairs.repeat(1, images.size(0))
+    steps = images.repeat_interleave(count, dim=0)
+    kept = (index[0] != index[1]) | (steps != 0).any(1)
+    return index[:, kept].contiguous(), steps[kept].to(torch.float64)
+
+
+def fixed_shifts(
+    positions: Tensor, box: Tensor, pairs: Tensor, steps: Tensor, reach: list[int], cutoff: float
+) -> Tensor:
+    """Shifts [E,3] of the `fixed_edges` in a periodic box [3,3]; NaN if the box has become too small for their reach.
+
+    As in `periodic_edges`, each pair is first brought to fractional distances within ±1/2; the steps count from there.
+    No operation waits for a result, and linear algebra is written out, since the library's checks would.
+    """
+    normals = torch.linalg.cross(torch.roll(box, -1, 0), torch.roll(box, -2, 0))  # b×c, c×a, a×b
+    volume = (box[0] * normals[0]).sum()
+    inverse = normals.t() / volume
+    vectors = positions.index_select(0, pairs[1]) - positions.index_select(0, pairs[0])
+    shifts = (steps - torch.round(vectors.matmul(inverse))).matmul(box)
+    heights = volume.abs() / normals.square().sum(1).sqrt()
+    enough = (
+        (heights[0] * (reach[0] + 0.5) > cutoff)
+        & (heights[1] * (reach[1] + 0.5) > cutoff)
+        & (heights[2] * (reach[2] + 0.5) > cutoff)
+    )
+    return torch.where(enough, shifts, torch.full_like(shifts, float("nan")))
+
+
+def shortened(vectors: Tensor, cutoff: float) -> Tensor:
+    """Vectors [E,3] that are as long as the cutoff or longer replaced by one of exactly that length.
+
+    There messages and their derivatives are zero, so such an edge adds nothing to any sum. NaN stays NaN.
+    """
+    lengths = squared_lengths(vectors)
+    outside = (lengths >= cutoff * cutoff).unsqueeze(1)
+    along_x = torch.zeros_like(vectors)
+    along_x[:, 0] = cutoff
+    return torch.where(outside, along_x, vectors)
