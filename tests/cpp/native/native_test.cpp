@@ -179,7 +179,8 @@ void ghosts() {
       }
     }
     found.flux_virials.resize(expected.flux_virials.size());
-    check(largest_difference(found.flux_virials, expected.flux_virials) < 1e-12 * largest(expected.flux_virials),
+    check(largest_difference(found.flux_virials, expected.flux_virials) <
+              1e-12 * largest(expected.flux_virials),
           "flux virials with ghosts");
     found.wants_flux_virials = false;
     // a rank with no atoms takes part all the same
