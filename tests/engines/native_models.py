@@ -46,8 +46,8 @@ def rewrite_model(source: Path, path: Path, *, dtype: str = "float64", noise: fl
         file.metadata.backbone, file.metadata.backbone_settings, tuple(file.metadata.elements), file.metadata.cutoff
     )
     potential = spec.build(torch.float64)
-    state = {name: torch.as_tensor(values) for name, values in file.weights.items()}
-    potential.load_trained(state)
+    own = potential.state_dict()  # the file has scalars as arrays of one number
+    potential.load_trained({k: torch.tensor(v).reshape(own[k].shape) for k, v in file.weights.items() if k in own})
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in potential.parameters():

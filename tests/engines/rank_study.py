@@ -18,7 +18,7 @@ from lammps_run import Floats, Run, run_lammps
 from lammps_systems import TYPES, ethanol, heated, jittered
 
 TEMPERATURE = 1500.0  # K, of the velocities at the start
-SPEED = 0.2  # Å per ASE's unit of time, 0.02 Å/fs: the drift of the molecule along each axis
+SPEED = 1.0  # Å per ASE's unit of time, 0.1 Å/fs: the drift of the molecule along each axis
 EVERY = 10  # steps between two looks at who owns an atom
 PRESSURES = ("Pxx", "Pyy", "Pzz", "Pxy", "Pxz", "Pyz")
 
@@ -116,7 +116,7 @@ def run_system(
         before=grid,
         settings=variant.settings,
         commands=(
-            "thermo 1\nneigh_modify delay 0 every 1\ntimestep 0.0003\nfix nve all nve\n"
+            "thermo 1000\nneigh_modify delay 0 every 5\ntimestep 0.0003\nfix nve all nve\n"
             f"{owners if steps else ''}{moving if steps else 'run 0'}"
         ),
     )  # fmt: skip
