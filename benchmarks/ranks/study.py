@@ -24,6 +24,7 @@ ROOT = HERE.parents[1]
 OUT = HERE / "out" / "study"
 sys.path.insert(0, str(ROOT / "tests" / "engines"))  # the same systems and decks as the tests
 
+import lammps_run  # noqa: E402
 from lammps_run import Run  # noqa: E402
 from native_models import rewrite_model, write_native_model  # noqa: E402
 from rank_study import SYSTEMS, VARIANTS, digits_lost, largest, owners, run_system  # noqa: E402
@@ -53,6 +54,7 @@ def main(
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what has been found.")] = False,
 ) -> None:
     """Runs what is missing, and writes study.json and study.md."""
+    lammps_run.TIMEOUT = 3600  # eight ranks on two cores that are busy with other things take their time
     if fresh:
         shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir(parents=True, exist_ok=True)

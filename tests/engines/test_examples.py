@@ -1,4 +1,6 @@
-"""Runs the examples of OpenMM and ASE (test_lammps_examples.py has the decks), and holds the model that they use against the method that it was trained on."""
+"""Runs the examples of OpenMM and ASE, and holds the model that they use against the method that it was trained on.
+
+The decks of LAMMPS are run in test_lammps_examples.py."""
 
 from __future__ import annotations
 
