@@ -1,8 +1,6 @@
 // pair_style frames for LAMMPS. Distributed under the GNU General Public License, version 2 (see LICENSE in
 // this folder), since it builds on headers of LAMMPS (https://www.lammps.org).
 
-#include <cstddef>
-#include <cstdint>
 #include <cstring>
 #include <string>
 
@@ -28,32 +26,16 @@ struct lammpsplugin_t {
 };
 }
 
-// Of LAMMPS' library interface (library.h). A program that was linked without it can still load the plugin.
-extern "C" __attribute__((weak)) int lammps_extract_setting(void* handle, const char* keyword);
-
 namespace {
 
-/// LAMMPS' name for its sizes of integers, of which those of atom ids tell.
-std::string sizes(std::size_t bytes_of_id) {
-  return bytes_of_id == sizeof(std::int64_t) ? "BIGBIG" : "SMALLBIG";
-}
-
-/// Headers of another version, or with integers of other sizes, describe other classes: running on would
-/// corrupt memory. The check is made when a style is used, so that decks without it run on.
+/// Headers of another version describe other classes: running on would corrupt memory. The check is made when
+/// a style is used, so that decks without it run on.
 LAMMPS_NS::LAMMPS* checked(void* pointer, const std::string& style) {
   auto* lammps = static_cast<LAMMPS_NS::LAMMPS*>(pointer);
   if (std::strcmp(lammps->version, FRAMES_LAMMPS_VERSION) != 0) {
     lammps->error->all(FLERR, style + " was built for LAMMPS " FRAMES_LAMMPS_VERSION ", but this is LAMMPS " +
                                   lammps->version +
                                   "; install frames-md again so that it is built for this one");
-  }
-  const int bytes_of_id = lammps_extract_setting ? lammps_extract_setting(pointer, "tagint")
-                                                 : static_cast<int>(sizeof(LAMMPS_NS::tagint));
-  const std::string built = sizes(sizeof(LAMMPS_NS::tagint)),
-                    found = sizes(static_cast<std::size_t>(bytes_of_id));
-  if (built != found) {
-    lammps->error->all(FLERR, style + " was built for LAMMPS_SIZES=" + built + ", but this LAMMPS has " +
-                                  found + "; build frames-md with -DFRAMES_LAMMPS_SIZES=" + found);
   }
   return lammps;
 }

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import ase.io
@@ -15,6 +16,11 @@ from ase.build import molecule
 from lammps_run import PATIENT_MPI, PROGRAMS, TIMEOUT, Floats, read_thermo, require_lammps
 
 from frames.ase import FramesCalculator
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples" / "lammps"
@@ -123,7 +129,7 @@ def test_committee(folder: Path, tmp_path: Path) -> None:
     from native_models import rewrite_model
 
     second = rewrite_model(MODEL, tmp_path / "second.pt", dtype="float32", noise=0.02)
-    printed = run(folder, "committee", second=second, steps=200)
+    printed = run(folder, "committee", second=second, steps=200, threshold=0.01)
     assert "mean of 2 models, native" in printed
     thermo = sections(printed)[-1]
     assert (thermo["c_deviation"] > 0).all()
@@ -133,13 +139,12 @@ def test_committee(folder: Path, tmp_path: Path) -> None:
 
 
 def test_second_training_differs_in_its_seed_alone() -> None:
-    from frames.config import load_config
-
-    first, _ = load_config(MODELS / "ethanol" / "ethanol.toml")
-    second, _ = load_config(MODELS / "ethanol" / "ethanol_second.toml")
-    assert second.training.seed != first.training.seed and second.output != first.output
-    same = {"output": first.output, "training": second.training.model_copy(update={"seed": first.training.seed})}
-    assert second.model_copy(update=same) == first
+    first, second = (
+        tomllib.loads((MODEL.parent / name).read_text()) for name in ("ethanol.toml", "ethanol_second.toml")
+    )
+    assert second["training"].pop("seed") > 0
+    assert second.pop("output") != first.pop("output")
+    assert second == first
 
 
 def test_heat_flux(folder: Path) -> None:

@@ -96,7 +96,8 @@ def test_built_against_a_source_tree(tmp_path: Path, tree: Path, native_models: 
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     run = run_plain(tmp_path, loaded)
     assert run.status != 0
-    assert "pair_style frames was built for LAMMPS_SIZES=BIGBIG, but this LAMMPS has SMALLBIG" in run.output
+    assert "undefined symbol" in run.output  # functions that take ids have other names; LAMMPS does not load it
+    assert "Unrecognized pair style 'frames'" in run.output
 
 
 @pytest.mark.parametrize(
