@@ -28,8 +28,8 @@ def lammps() -> None:
     ("atoms", "backend", "ranks", "steps", "thermo"),
     [
         (heated(ethanol(), 600), "native", 1, 6000, 100),
-        (flying_molecules(), "native", 2, 1000, 20),
-        (heated(ethanol(), 600), "torchscript", 1, 2000, 50),
+        (flying_molecules(), "native", 2, 500, 10),
+        (heated(ethanol(), 600), "torchscript", 1, 1000, 20),
     ],
 )
 def test_memory_is_flat(tmp_path: Path, atoms: Atoms, backend: str, ranks: int, steps: int, thermo: int) -> None:
