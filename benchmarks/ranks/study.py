@@ -65,13 +65,13 @@ def main(
     rows: dict[str, dict[str, Any]] = json.loads(store.read_text()) if store.exists() else {}
     references: dict[tuple[str, bool], tuple[Run, Run]] = {}  # by system and box; both precisions
     cases = [
-        (variant, system, ranks) for variant in VARIANTS.values() for system in SYSTEMS.values() for ranks in RANKS
+        (system, variant, ranks) for ranks in RANKS for variant in VARIANTS.values() for system in SYSTEMS.values()
     ]
-    for variant, system, ranks in track(cases, description="runs"):
+    for system, variant, ranks in track(cases, description="runs"):
         name = f"{system.name}, {variant.name}, {ranks}"
-        key = (system.name, variant.triclinic)
-        if name in rows and (key in references or ranks > 1):
+        if name in rows:
             continue
+        key = (system.name, variant.triclinic)
         if key not in references:
             folder = OUT / "one" / f"{system.name}_{variant.triclinic}"
             plain = VARIANTS["triclinic" if variant.triclinic else "bricks"]
@@ -79,8 +79,6 @@ def main(
                 run_system(folder, system, plain, double[system.trained], 1, steps),
                 run_system(folder / "single", system, plain, single[system.trained], 1, 0),
             )
-        if name in rows:
-            continue
         folder = OUT / re.sub(r"\W+", "_", name)
         run = run_system(folder, system, variant, double[system.trained], ranks, steps)
         start = run_system(folder / "single", system, variant, single[system.trained], ranks, 0)
@@ -94,7 +92,7 @@ def main(
         and (row["changes"] > 0 or row["ranks"] == 1)
         for row in rows.values()
     )
-    results = {"steps": steps, "passed": passed, "rows": list(rows.values())}
+    results = {"steps": steps, "passed": passed, "rows": sorted(rows.values(), key=order)}
     (HERE / "study.json").write_text(json.dumps(results, indent=1) + "\n")
     (HERE / "study.md").write_text(table(results))
     print(table(results))
@@ -115,6 +113,10 @@ def compared(run: Run, one: Run, start: Run, first: Run, folder: Path, ranks: in
         "atoms_that_changed": who.atoms,
         "fewest_atoms_of_a_rank": who.fewest,
     }
+
+
+def order(row: dict[str, Any]) -> tuple[int, int, int]:
+    return list(SYSTEMS).index(row["system"]), list(VARIANTS).index(row["decomposition"]), row["ranks"]
 
 
 def table(results: dict[str, Any]) -> str:
