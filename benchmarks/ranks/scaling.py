@@ -59,10 +59,6 @@ class Case:
         return BOX * int(np.prod(self.copies))
 
     @property
-    def timed(self) -> bool:
-        return self.ranks <= CORES
-
-    @property
     def name(self) -> str:
         return f"{self.kind}, {self.atoms} atoms, {self.ranks} rank(s){', messages' if self.messages else ''}"
 
@@ -81,6 +77,9 @@ CASES = [
 def main(
     rounds: Annotated[int, typer.Option(help="Turns of every timed case.")] = 7,
     model: Annotated[Path, typer.Option(help="Model file with H, C and O.")] = ROOT / "models/ethanol/ethanol.pt",
+    cores: Annotated[int, typer.Option(help="Cores that are free: cases with more ranks are not timed.")] = len(
+        os.sched_getaffinity(0)
+    ),
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what has been measured.")] = False,
 ) -> None:
     """Measures what is missing and writes the results."""
@@ -90,28 +89,30 @@ def main(
         measured = json.loads(store.read_text())
     for turn in range(rounds):
         for case in CASES:
+            timed = case.ranks <= cores
             have = measured.setdefault(case.name, {"ms": []})
-            if len(have["ms"]) > turn or ("rows" in have and not case.timed):
+            if len(have["ms"]) > turn or ("rows" in have and not timed):
                 continue
             print(f"round {turn + 1} of {rounds}: {case.name}", flush=True)
-            found = run(case, model.resolve())
-            have["ms"] += found.pop("ms") if case.timed else []
+            found = run(case, model.resolve(), timed)
+            times = found.pop("ms")
+            have["ms"] += times if timed else []
             have.update(found)
             OUT.mkdir(exist_ok=True)
             store.write_text(json.dumps(measured, indent=1) + "\n")
-    results = summary(measured, model)
+    results = summary(measured, model, cores)
     (HERE / "scaling.json").write_text(json.dumps(results, indent=1) + "\n")
     (HERE / "scaling.md").write_text(table(results))
     plot(results, HERE / "scaling.png")
     print(table(results))
 
 
-def run(case: Case, model: Path) -> dict[str, Any]:
+def run(case: Case, model: Path, timed: bool) -> dict[str, Any]:
     """One run: ms per step, the grid of ranks, and what one step exchanged."""
     folder = OUT / "scaling" / re.sub(r"\W+", "_", case.name)
     folder.mkdir(parents=True, exist_ok=True)
     write_data(folder / "system.data", ase.io.read(geometry("water")))
-    steps = max(10, round(SECONDS * case.ranks / (COST * case.atoms), -1)) if case.timed else 10
+    steps = max(10, round(SECONDS * case.ranks / (COST * case.atoms), -1)) if timed else 10
     pair = (
         f"replicate {' '.join(map(str, case.copies))}\npair_style frames backend native\npair_coeff * * {model} H C O"
     )
@@ -125,7 +126,7 @@ def run(case: Case, model: Path) -> dict[str, Any]:
     (folder / "in.steps").write_text(deck(ase.io.read(geometry("water")), pair, commands))
     launcher = [PROGRAMS / "mpiexec", "-n", str(case.ranks)] if case.ranks > 1 else []
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "FRAMES_SHARED_MEMORY": "off" if case.messages else "on"}
-    if not case.timed:
+    if not timed:
         environment |= PATIENT_MPI
     done = subprocess.run(
         [*launcher, PROGRAMS / "lmp", "-in", "in.steps", "-log", "none", "-nocite"],
@@ -160,7 +161,7 @@ def theory(case: Case, grid: list[int], volume: float, cutoff: float, channels: 
     return {"expected_rows": rows, "expected_bytes": rows * 9 * channels * 4 * 2 * layers}
 
 
-def summary(measured: dict[str, dict[str, Any]], model: Path) -> dict[str, Any]:
+def summary(measured: dict[str, dict[str, Any]], model: Path, cores: int) -> dict[str, Any]:
     """Medians, efficiencies of the same round, and bytes beside theory."""
     metadata = read_metadata(model)
     channels, layers = int(metadata.backbone_settings["channels"]), int(metadata.backbone_settings["layers"])
@@ -179,7 +180,7 @@ def summary(measured: dict[str, dict[str, Any]], model: Path) -> dict[str, Any]:
             row["efficiency"] = efficiency(case, measured)
         rows.append(row)
     return {
-        "processor": processor(), "cores": CORES, "cutoff": metadata.cutoff, "channels": channels, "layers": layers,
+        "processor": processor(), "cores": cores, "cutoff": metadata.cutoff, "channels": channels, "layers": layers,
         "rows": rows, "assumed": ASSUMED,
         "estimates": estimates(rows, metadata.cutoff + SKIN, channels, layers),
     }  # fmt: skip
