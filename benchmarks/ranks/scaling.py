@@ -133,7 +133,7 @@ def run(case: Case, model: Path, timed: bool) -> dict[str, Any]:
         cwd=folder, env=environment, capture_output=True, text=True, check=True,
     )  # fmt: skip
     times = re.findall(r"Loop time of (\S+) on \d+ procs for (\d+) steps", done.stdout)
-    (grid,) = re.findall(r"(\d+) by (\d+) by (\d+) MPI processor grid", done.stdout)[:1]
+    grid = re.findall(r"(\d+) by (\d+) by (\d+) MPI processor grid", done.stdout)[-1]  # of the replicated box
     thermo = {name: values[-1] for name, values in read_thermo(done.stdout).items()}
     exchanges = re.findall(r"(\d+) times a step", done.stdout)
     return {
