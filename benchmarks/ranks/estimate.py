@@ -27,7 +27,8 @@ def estimates(rows: list[dict[str, Any]], shell: float, channels: int, layers: i
     two = {row["messages"]: row for row in rows if row["kind"] == "weak" and row["ranks"] == 2 and "ms" in row}
     if set(two) != {False, True}:
         return {}
-    # The last of them, with most atoms. Both ranks are busy; a rank has half of the atoms. What messages cost on top is packing, copying and unpacking.
+    # The last of them, with most atoms. Both ranks are busy; a rank has half of the atoms. What messages cost on top is
+    # packing, copying and unpacking.
     cost = 2 * two[False]["us_per_atom"] * 1e-6
     per_byte = max(0.0, two[True]["ms"] - two[False]["ms"]) * 1e-3 / two[True]["bytes"]
     found = []
