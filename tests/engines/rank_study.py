@@ -18,7 +18,7 @@ from lammps_run import Floats, Run, run_lammps
 from lammps_systems import TYPES, ethanol, heated, jittered
 
 TEMPERATURE = 1500.0  # K, of the velocities at the start
-SPEED = 1.0  # Å per ASE's unit of time, 0.1 Å/fs: the drift of the molecule along each axis
+SPEED = 1.0  # Å per ASE's unit of time, 0.1 Å/fs: the drift of slab and molecule
 EVERY = 10  # steps between two looks at who owns an atom
 PRESSURES = ("Pxx", "Pyy", "Pzz", "Pxy", "Pxz", "Pyz")
 
@@ -52,10 +52,12 @@ def _crystal(triclinic: bool) -> Atoms:
 
 
 def _slab(triclinic: bool) -> Atoms:
-    """A layer in a tall box, most of which is empty [75 atoms]."""
+    """A layer on its way through a tall box, most of which is empty [75 atoms]."""
     cell = np.diag([11.5, 11.5, 6.6])
     atoms = heated(jittered((5, 5, 3), cell @ TILT if triclinic else cell, 5), TEMPERATURE)
-    atoms.positions += [0, 0, 14.0]  # across the border between the first two of four ranks
+    # upwards through the borders between two, three, four and eight ranks
+    atoms.positions += [0, 0, 14.0]
+    atoms.set_velocities(atoms.get_velocities() + [0, 0, SPEED])
     cell[2, 2] = 60.0
     atoms.set_cell(cell @ (np.diag([1, 1, 0.25]) @ TILT + np.diag([0, 0, 0.75])) if triclinic else cell)
     return atoms
