@@ -37,11 +37,11 @@ TABLE = """# Ranks
 Written by `python benchmarks/ranks/study.py`: {steps} steps of 0.3 fs with pair_style frames, native, on 1, 2, 3, 4
 and 8 MPI ranks, more than the machine has cores, compared with one rank in bricks. Crystal, slab, and the crystal of
 which atoms are deleted half-way, start at 1500 K with an untrained model; a molecule of ethanol has the trained one.
-The slab drifts at 0.1 Å/fs, the molecule at 0.17 Å/fs, so that they cross borders between ranks. Columns: *thermo* is the largest relative difference of energy and pressures at
-step 0, *forces* the largest difference of a force after {steps} steps in double precision, *single* that at step 0 in
-single precision. *Changes* counts, every tenth step, the atoms that have another rank than at the look before;
-*fewest* is the smallest number of atoms that a rank held. Allowed are {thermo:g}, {forces:g} eV/Å and {single:g} eV/Å:
-{verdict}.
+The slab drifts at 0.1 Å/fs, the molecule at 0.17 Å/fs, so that they cross borders between ranks. Columns: *thermo* is
+the largest relative difference of energy and pressures at step 0, *forces* the largest difference of a force after
+{steps} steps in double precision, *single* that at step 0 in single precision. *Changes* counts, every tenth step, the
+atoms that have another rank than at the look before; *fewest* is the smallest number of atoms that a rank held.
+Allowed are {thermo:g}, {forces:g} eV/Å and {single:g} eV/Å: {verdict}.
 
 | system | decomposition | ranks | thermo | forces, eV/Å | single, eV/Å | changes (atoms) | fewest |
 |---|---|---|---|---|---|---|---|

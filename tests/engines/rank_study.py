@@ -57,7 +57,7 @@ def _slab(triclinic: bool) -> Atoms:
     atoms = heated(jittered((5, 5, 3), cell @ TILT if triclinic else cell, 5), TEMPERATURE)
     # upwards through the borders between two, three, four and eight ranks
     atoms.positions += [0, 0, 14.0]
-    atoms.set_velocities(atoms.get_velocities() + [0, 0, SPEED])
+    atoms.set_velocities(atoms.get_velocities() + np.array([0, 0, SPEED]))
     cell[2, 2] = 60.0
     atoms.set_cell(cell @ (np.diag([1, 1, 0.25]) @ TILT + np.diag([0, 0, 0.75])) if triclinic else cell)
     return atoms
