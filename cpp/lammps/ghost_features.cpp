@@ -88,6 +88,9 @@ void GhostFeatures::find_neighbours() {
 /// Every pair of near ranks exchanges a signal in every call: "my rows are complete, and I have read what I
 /// wanted of yours in the call before".
 void GhostFeatures::run(const Rows& rows) {
+  ++traffic_.exchanges;
+  traffic_.rows += static_cast<std::int64_t>(wanted_.size());
+  traffic_.bytes += static_cast<std::int64_t>(wanted_.size() * rows.bytes);
   const NodeMemory::Place mine = memory_.place(rows.data);
   constexpr int place_bytes = sizeof(NodeMemory::Place);
   requests_.clear();
@@ -120,6 +123,7 @@ void GhostFeatures::run(const Rows& rows) {
 }
 
 void GhostFeatures::receive(const Part& part, const Rows& rows) {
+  traffic_.message_bytes += static_cast<std::int64_t>(at(part.count) * rows.bytes);
   MPI_Irecv(rows.data + at(part.first) * rows.bytes, part.count * rows.width, rows.type, part.rank, tag_rows,
             world_, &requests_.emplace_back());
 }

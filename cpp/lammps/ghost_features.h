@@ -36,6 +36,16 @@ class GhostFeatures final : public GhostExchange {
   void forward(float* rows, std::int32_t width) override { run(Rows(rows, width, MPI_FLOAT)); }
   void forward(double* rows, std::int32_t width) override { run(Rows(rows, width, MPI_DOUBLE)); }
 
+  /// What this rank has got of other ranks since `reset_traffic`.
+  struct Traffic {
+    std::int64_t exchanges = 0;
+    std::int64_t rows = 0;
+    std::int64_t bytes = 0;
+    std::int64_t message_bytes = 0;  ///< of these, not read in place
+  };
+  const Traffic& traffic() const { return traffic_; }
+  void reset_traffic() { traffic_ = {}; }
+
   double memory_usage() const;  ///< bytes
 
  private:
@@ -68,6 +78,7 @@ class GhostFeatures final : public GhostExchange {
 
   MPI_Comm world_;
   NodeMemory memory_;
+  Traffic traffic_;
   std::int32_t owned_ = 0;                  // ghost nodes follow these
   std::vector<Part> from_;                  // ghost nodes of each owner
   std::vector<Part> to_;                    // places in sent_

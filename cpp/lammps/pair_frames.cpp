@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 
 #include "atom.h"
 #include "comm.h"
@@ -42,6 +43,8 @@ PairFrames::PairFrames(LAMMPS* lmp) : Pair(lmp) {
   manybody_flag = 1;
   no_virial_fdotr_compute = 1;
   centroidstressflag = CENTROID_AVAIL;
+  nextra = static_cast<int>(std::size(for_compute_pair_));
+  pvector = for_compute_pair_;
 }
 
 PairFrames::~PairFrames() {

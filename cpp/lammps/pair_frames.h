@@ -78,7 +78,10 @@ class PairFrames : public Pair {
   void size_buffers();
   void warn_about_masses();
   void report_ghost_work();
+  void note_traffic();
+  void report_traffic();
 
+  void compute_step(int eflag, int vflag);
   frames::AtomsView atoms_view() const;
   void rebuild_pairs();
   bool exchanges() const;
@@ -118,6 +121,8 @@ class PairFrames : public Pair {
   int sums_width_ = 0;
   std::vector<double> differences_;  // [3 edges] eV/Å, gradients of a committee's member minus the mean
   std::vector<double> deviations_;   // [owned atoms]
+  double for_compute_pair_[3] =
+      {};  // ghost atoms of other ranks, bytes of their features, of these in messages
 };
 
 }  // namespace LAMMPS_NS

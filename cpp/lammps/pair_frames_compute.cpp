@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdio>
 #include <limits>
+#include <new>
 #include <thread>
 
 #include "atom.h"
@@ -56,12 +57,21 @@ void PairFrames::stop(const std::string& what) {
 }
 
 void PairFrames::compute(int eflag, int vflag) {
+  try {
+    compute_step(eflag, vflag);
+  } catch (const std::bad_alloc&) {
+    stop("out of memory with " + std::to_string(atom->nlocal) + " atoms on this rank; use more machines");
+  }
+}
+
+void PairFrames::compute_step(int eflag, int vflag) {
   ev_init(eflag, vflag);
   if (neighbor->ago == 0) rebuild_pairs();
   if (owners_.size() != at(atom->nlocal + atom->nghost)) {
     stop("atoms or model changed without new neighbour lists; use `run` without `pre no`");
   }
   evaluate();
+  note_traffic();
   if (!reported_) report_ghost_work();
   add_results();
   watch_deviation();
@@ -85,7 +95,10 @@ void PairFrames::evaluate() {
   }
   try {
     builder_->update(atoms_view());
+    ghosts_->reset_traffic();
     model_->evaluate(builder_->graph(), exchanges() ? ghosts_.get() : nullptr, output_);
+  } catch (const std::bad_alloc&) {
+    throw;
   } catch (const std::exception& failure) {
     stop(failure.what());
   }
@@ -110,7 +123,11 @@ void PairFrames::rebuild_pairs() {
 
 void PairFrames::report_ghost_work() {
   reported_ = true;
-  if (comm->nprocs == 1 || model_->exchanges_ghosts()) return;
+  if (comm->nprocs == 1) return;
+  if (model_->exchanges_ghosts()) {
+    report_traffic();
+    return;
+  }
   const frames::Graph& graph = builder_->graph();
   const double mine[2] = {static_cast<double>(graph.locals), static_cast<double>(graph.centres)};
   double sums[2] = {0.0, 0.0};

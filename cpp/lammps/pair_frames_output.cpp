@@ -17,6 +17,7 @@
 #include "lammps/structure_writer.h"
 #include "timer.h"
 #include "update.h"
+#include "utils.h"
 
 using namespace LAMMPS_NS;
 
@@ -156,4 +157,26 @@ void PairFrames::watch_distances() {
                             frames::chemical_symbol(second) + ") are " + text(pair.distance) +
                             " A apart, closer than any such pair in training (" + text(pair.limit) +
                             " A): the model extrapolates");
+}
+
+/// The values of `compute pair`, which adds those of all ranks.
+void PairFrames::note_traffic() {
+  const frames::GhostFeatures::Traffic& step = ghosts_->traffic();
+  for_compute_pair_[0] = step.exchanges > 0 ? static_cast<double>(step.rows / step.exchanges) : 0.0;
+  for_compute_pair_[1] = static_cast<double>(step.bytes);
+  for_compute_pair_[2] = static_cast<double>(step.message_bytes);
+}
+
+/// Collective. What the exchange of features costs in a step, as means over the ranks.
+void PairFrames::report_traffic() {
+  double sums[3] = {}, most = 0.0;
+  MPI_Reduce(for_compute_pair_, sums, 3, MPI_DOUBLE, MPI_SUM, 0, world);
+  MPI_Reduce(for_compute_pair_, &most, 1, MPI_DOUBLE, MPI_MAX, 0, world);
+  if (comm->me != 0) return;
+  utils::logmesg(
+      lmp,
+      "pair_style frames: features of {:.0f} ghost atoms per rank (at most {:.0f}), {} times a step: "
+      "{:.3g} MB per step and rank, {:.0f} % of it in messages\n",
+      sums[0] / comm->nprocs, most, ghosts_->traffic().exchanges, 1e-6 * sums[1] / comm->nprocs,
+      sums[1] > 0.0 ? 100.0 * sums[2] / sums[1] : 0.0);
 }

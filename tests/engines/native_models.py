@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from lammps_systems import crystal
 
+from frames.artifact import read_model
 from frames.export import ModelSpec, Structure, export
 
 
@@ -36,3 +37,23 @@ def write_native_model(
 def write_native_models(folder: Path) -> dict[str, Path]:
     """The same model in both precisions, by dtype."""
     return {dtype: write_native_model(folder / f"{dtype}.pt", dtype) for dtype in ("float32", "float64")}
+
+
+def rewrite_model(source: Path, path: Path, *, dtype: str = "float64", noise: float = 0.0, seed: int = 0) -> Path:
+    """A model file in another precision, or with each parameter changed by a random part of itself."""
+    file = read_model(source)
+    spec = ModelSpec(
+        file.metadata.backbone, file.metadata.backbone_settings, tuple(file.metadata.elements), file.metadata.cutoff
+    )
+    potential = spec.build(torch.float64)
+    own = potential.state_dict()  # the file has scalars as arrays of one number
+    potential.load_trained({k: torch.tensor(v).reshape(own[k].shape) for k, v in file.weights.items() if k in own})
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in potential.parameters():
+            parameter *= 1.0 + noise * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+    frame = file.test_frame
+    structure = Structure(frame.atomic_numbers, frame.positions, frame.cell, frame.pbc)
+    export(potential, spec, path, structure, dtype="float64" if dtype == "float64" else "float32",
+           training=file.metadata.training)  # fmt: skip
+    return path

@@ -1,4 +1,6 @@
-"""Runs the examples, and holds the model that they use against the method that it was trained on."""
+"""Runs the examples of OpenMM and ASE, and holds the model that they use against the method that it was trained on.
+
+The decks of LAMMPS are run in test_lammps_examples.py."""
 
 from __future__ import annotations
 
@@ -12,7 +14,6 @@ import pytest
 from ase import Atoms
 from ase.build import molecule
 from ase.units import kB
-from lammps_run import PROGRAMS, require_lammps
 
 from frames.ase import FramesCalculator
 from frames.check import check_model
@@ -27,16 +28,6 @@ def run(*command: str | Path, folder: Path) -> str:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-def test_lammps_conserves_energy() -> None:
-    require_lammps()
-    printed = run(PROGRAMS / "lmp", "-in", "in.ethanol_nve", "-log", "none", folder=EXAMPLES / "lammps")
-    rows = re.findall(r"^ +\d+ +[\d.]+ +[\d.]+ +(-[\d.]+) +(-[\d.]+)", printed, re.MULTILINE)
-    total = np.array([float(row[1]) for row in rows])
-    assert len(total) == 11
-    assert np.ptp(total) < 0.02
-    assert "native" in printed
 
 
 @pytest.mark.torchforce

@@ -20,10 +20,11 @@ pytest.importorskip("torch")
 
 import torch
 from lammps_run import PROGRAMS, TIMEOUT, Run, deck, lammps_version, require_lammps, run_deck, write_data
-from lammps_systems import TYPES, ethanol
+from lammps_systems import TYPES, crystal, ethanol, jittered
 from toy_potential import ToyModel, write_toy_model
 
 TORCHSCRIPT = "libframes_torchscript.so"
+ADDRESS_SPACE = 1_400_000  # kB; see test_out_of_memory_on_one_rank
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -241,6 +242,52 @@ def test_an_error_on_one_rank_stops_all(tmp_path: Path, model: ToyModel) -> None
     )
     assert done.returncode != 0
     assert "pair_style frames: rank 1: model.pt: not a readable model file" in done.stdout + done.stderr
+
+
+def test_a_failure_in_the_middle_of_a_run_on_one_of_four_ranks(tmp_path: Path, native_models: dict[str, Path]) -> None:
+    """The others wait for features of ghosts that will never come."""
+    atoms = jittered((4, 4, 16), np.diag([10.0, 10.0, 40.0]), 4)
+    write_data(tmp_path / "system.data", atoms, TYPES)
+    first, second = np.flatnonzero((atoms.positions[:, 2] > 23) & (atoms.positions[:, 2] < 27))[:2]
+    together = "x {} y {} z {}".format(*atoms.positions[second])
+    moves = "\n".join(f"set atom {k + 1} {together}" for k in (first, second))
+    commands = f"fix nve all nve\ntimestep 1e-6\nrun 2\n{moves}\nrun 2"
+    text = deck(atoms, native_models["float64"], TYPES, before="processors 1 1 4", commands=commands)
+    run = run_deck(tmp_path, text, 4)
+    assert run.status != 0
+    assert "on rank 2: pair_style frames: step 2: energy or forces are not finite" in run.output
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_out_of_memory_on_one_rank(tmp_path: Path, native_models: dict[str, Path], ranks: int) -> None:
+    """Room for LAMMPS' atoms, none for the model's features of them, on the last rank alone."""
+    script = tmp_path / "lmp.sh"
+    limit = f'[ "${{PMI_RANK:-0}}" = {ranks - 1} ] && ulimit -v {ADDRESS_SPACE}'
+    script.write_text(f'#!/bin/sh\n{limit}\nexec "{PROGRAMS}/lmp" "$@"\n')
+    script.chmod(0o755)
+    copies = f"replicate {12 * ranks} 12 12"
+    text = deck(crystal(), native_models["float64"], TYPES).replace("pair_style", f"{copies}\npair_style", 1)
+    write_data(tmp_path / "system.data", crystal(), TYPES)
+    run = run_deck(tmp_path, text, ranks, script)
+    assert run.status != 0
+    assert "pair_style frames: step 0: out of memory with " in run.output
+
+
+def test_wide_ghost_shell_and_a_cutoff_for_each_type(tmp_path: Path, model: ToyModel) -> None:
+    text = deck(ethanol(), model.path, TYPES, settings="neighbor 1.0 multi\ncomm_modify mode multi")
+    assert "this model needs `comm_modify mode single`" in refusal(tmp_path, text, ranks=2)
+
+
+def test_masses_that_do_not_fit_their_elements(tmp_path: Path, model: ToyModel) -> None:
+    write_data(tmp_path / "system.data", ethanol(), TYPES)
+    run = run_deck(tmp_path, deck(ethanol(), model.path, TYPES).replace("O C H", "C O H"))
+    assert run.status == 0
+    warnings = [line for line in run.output.splitlines() if "has mass" in line]
+    assert len(warnings) == 2
+    assert "atom type 1 is C but has mass 15.999" in warnings[0]
+    assert "is the order of the elements in pair_coeff right?" in warnings[0]
+    heavy = deck(ethanol(), model.path, TYPES).replace("pair_style", "mass 3 2.014\npair_style", 1)
+    assert "atom type 3 is H but has mass 2.014" in run_deck(tmp_path, heavy).output
 
 
 def run_patched(

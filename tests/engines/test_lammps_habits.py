@@ -285,6 +285,47 @@ def test_atoms_that_come_and_go(tmp_path: Path, model: Path) -> None:
     assert np.abs(np.array(one.thermo["PotEng"]) - two.thermo["PotEng"]).max() < 1e-8
 
 
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+def test_atoms_that_a_fix_inserts(tmp_path: Path, model: Path, ranks: int) -> None:
+    atoms = crystal()
+    atoms.set_cell([9.0, 9.5, 20.0])  # room above the atoms
+    settings = (
+        "fix nve all nve\ntimestep 0.0002\nregion above block 1 8 1 8 13 18 units box\n"
+        "fix d all deposit 4 2 3 4711 region above near 1.5 vz -20 -20 units box"
+    )
+    run = run_lammps(tmp_path, atoms, model, TYPES, ranks, settings=settings, commands="run 20")
+    assert len(run.forces) == len(atoms) + 4
+    one = run_lammps(tmp_path / "1", atoms, model, TYPES, settings=settings, commands="run 20")
+    assert np.abs(run.thermo["PotEng"] - one.thermo["PotEng"]).max() < 1e-7
+    assert np.abs(run.forces - one.forces).max() < 1e-7
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_two_sub_styles_with_a_model_each(tmp_path: Path, model: Path, other: Path, ranks: int) -> None:
+    """Each exchanges features of its own ghosts."""
+    alone = [run_lammps(tmp_path / str(k), crystal(), path, TYPES) for k, path in enumerate((model, other))]
+    write_data(tmp_path / "system.data", crystal(), TYPES)
+    text = deck(crystal(), model, TYPES, style="hybrid/overlay frames frames")
+    text = text.replace("pair_coeff * * ", f"pair_coeff * * frames 2 {other} O C H\npair_coeff * * frames 1 ")
+    run = succeed(tmp_path, text, ranks)
+    assert np.abs(run.forces - alone[0].forces - alone[1].forces).max() < 1e-10
+    energy = alone[0].thermo["PotEng"][0] + alone[1].thermo["PotEng"][0]
+    assert run.thermo["PotEng"][0] == pytest.approx(energy, rel=1e-12)
+
+
+def test_run_without_new_lists(tmp_path: Path, model: Path) -> None:
+    """`pre no` goes on with the lists of the run before; with another model they are of no use."""
+    moving = "timestep 0.0005\nfix nve all nve\n"
+    once = run_lammps(tmp_path / "1", heated(crystal(), 300), model, TYPES, commands=f"{moving}run 6")
+    parts = run_lammps(tmp_path / "2", heated(crystal(), 300), model, TYPES, commands=f"{moving}run 3\nrun 3 pre no")
+    assert np.abs(parts.forces - once.forces).max() < 1e-12
+    write_data(tmp_path / "system.data", crystal(), TYPES)
+    again = f"{moving}run 3\npair_coeff * * {model} O C H\nrun 3 pre no"
+    refused = run_deck(tmp_path, deck(crystal(), model, TYPES, commands=again))
+    assert refused.status != 0
+    assert "atoms or model changed without new neighbour lists; use `run` without `pre no`" in refused.output
+
+
 # --- several worlds in one process group ---
 
 

@@ -11,7 +11,7 @@ from ase import Atoms
 
 pytest.importorskip("torch")
 
-from lammps_run import PROGRAMS, deck, require_lammps, run_deck, run_lammps, write_data
+from lammps_run import PROGRAMS, THERMO, deck, require_lammps, run_deck, run_lammps, write_data
 from lammps_systems import TYPES, crystal, ethanol, heated, jittered, narrow, slab, triclinic
 
 MOVING = "neigh_modify delay 0 every 1\ntimestep 0.0003\nfix nve all nve\nrun 200"
@@ -101,6 +101,32 @@ def test_ghost_shell_is_one_cutoff(tmp_path: Path, models: dict[str, Path]) -> N
     assert "ghost atom cutoff = 5\n" in run.output
 
 
+@pytest.mark.parametrize("memory", ["", "off"])
+def test_what_is_exchanged_is_counted(
+    tmp_path: Path, models: dict[str, Path], memory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each rank gets every other rank's atom near its part of the box once, four times a step for two layers."""
+    monkeypatch.setenv("FRAMES_SHARED_MEMORY", memory)
+    # more atoms than the model's test frame, whose replay leaves the engine with memory that no other rank reads
+    atoms = jittered((5, 5, 14), np.diag([11.5, 11.5, 34.0]), 3)
+    settings = "compute f all pair frames\nthermo_style custom step pe c_f[1] c_f[2] c_f[3]"
+    grid = "processors 1 1 2"
+    options = {"before": grid, "settings": settings}
+    text = deck(atoms, models["float32"], TYPES, **options).replace(THERMO, "step pe c_f[1] c_f[2] c_f[3]")
+    write_data(tmp_path / "system.data", atoms, TYPES)
+    run = run_deck(tmp_path, text, 2)
+    assert run.status == 0, run.output
+    z = atoms.positions[:, 2] % 34.0
+    shell = 4.0 + 1.0  # cutoff and skin
+    upper, lower = (z >= 17.0) & ((z < 17 + shell) | (z >= 34 - shell)), (z < 17.0) & ((z >= 17 - shell) | (z < shell))
+    ghosts = int(upper.sum() + lower.sum())
+    assert 0 < ghosts < len(atoms)
+    size = ghosts * 9 * 16 * 4 * 4  # components, channels, bytes of a number, exchanges
+    assert [run.thermo[f"c_f[{k}]"][0] for k in (1, 2, 3)] == [ghosts, size, size if memory == "off" else 0]
+    per_rank = f"features of {ghosts / 2:.0f} ghost atoms per rank (at most {max(upper.sum(), lower.sum())}), 4 times"
+    assert per_rank in run.output
+
+
 def test_models_of_a_hybrid_style_exchange_too(tmp_path: Path, models: dict[str, Path]) -> None:
     """LAMMPS sizes its buffers by the outermost style, which must learn how wide the features are."""
     plain = run_lammps(tmp_path / "plain", crystal(), models["float64"], TYPES, 2)
@@ -124,3 +150,24 @@ def test_two_runs_and_a_second_model(tmp_path: Path, models: dict[str, Path]) ->
     energies = run.thermo["PotEng"]
     assert energies[0] == pytest.approx(energies[-1], abs=1e-6)
     assert energies.min() < energies[0] - 1e-3
+
+
+def test_ranks_with_ghosts_only(tmp_path: Path, models: dict[str, Path]) -> None:
+    """The second rank owns no atom, but the periodic images of the slab lie right above its part of the box."""
+    one = run_lammps(tmp_path / "1", slab(), models["float64"], TYPES)
+    for newton in ("on", "off"):
+        two = run_lammps(
+            tmp_path / newton, slab(), models["float64"], TYPES, 2, before="processors 1 1 2", newton=newton
+        )
+        lines = [line.split() for line in two.output.splitlines()]
+        fewest = {words[0]: float(words[5]) for words in lines if words[:1] in (["Nlocal:"], ["Nghost:"])}
+        assert fewest["Nlocal:"] == 0 and fewest["Nghost:"] > 0
+        assert np.abs(two.forces - one.forces).max() < 1e-10
+        assert two.thermo["PotEng"][0] == pytest.approx(one.thermo["PotEng"][0], rel=1e-12)
+
+
+def test_ghosts_with_a_cutoff_for_each_type(tmp_path: Path, models: dict[str, Path]) -> None:
+    one = run_lammps(tmp_path / "1", crystal(), models["float64"], TYPES)
+    settings = "neighbor 1.0 multi\ncomm_modify mode multi"
+    two = run_lammps(tmp_path / "2", crystal(), models["float64"], TYPES, 2, settings=settings)
+    assert np.abs(two.forces - one.forces).max() < 1e-10
