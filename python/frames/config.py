@@ -32,6 +32,7 @@ class DataSection(_Section):
     validation: str | None = None
     test: str | None = None
     unlabelled: list[str] = []  # ordered trajectories that supply pairs without labels
+    unlabelled_rest: bool = False  # with path: the training frames beyond `labelled` supply pairs too
     units: str | None = None  # overrides what the reader assumes, as "kcal/mol"
     time_step: float | None = Field(default=None, gt=0)  # fs, where the file does not say it
     validation_fraction: float = Field(default=0.1, gt=0, lt=0.5)
@@ -49,6 +50,8 @@ class DataSection(_Section):
             raise ValueError("train needs validation beside it")
         if self.path is not None and (self.validation or self.test):
             raise ValueError("validation and test belong to train; path is split by time")
+        if self.unlabelled_rest and self.path is None:
+            raise ValueError("unlabelled_rest belongs to path; name other trajectories in unlabelled")
         return self
 
 
@@ -60,13 +63,48 @@ class ModelSection(_Section):
 
 
 class AuxiliarySection(_Section):
-    """λaux(t) = weight · (1 − t/decay_end)² for t < decay_end, then 0; t runs from 0 to 1 over the training."""
+    """What is learnt beside the labels (frames/training/auxiliary).
 
-    task: Literal["none", "frames"] = "frames"
-    weight: float = Field(default=0.1, ge=0)
+    With the schedule "decay", λaux(t) = weight · (1 − t/decay_end)² for t < decay_end, then 0; t runs from 0 to 1 over
+    the training. With "constant" it is the weight throughout. Not given, weight and schedule are those of the task.
+    """
+
+    task: Literal[
+        "none",
+        "frames",
+        "shuffled",
+        "gaussian",
+        "single_frame",
+        "dens",
+        "newton",
+        "conservation",
+        "latent",
+        "force_difference",
+    ] = "frames"
+    weight: float | None = Field(default=None, ge=0)
+    schedule: Literal["decay", "constant"] | None = None
     decay_end: float = Field(default=0.8, gt=0, le=1)
-    stride: int = Field(default=1, ge=1)  # time steps between the two frames
+    stride: int = Field(default=1, ge=1)  # time steps between successive frames of the task
+    length: int = Field(default=1, ge=1, le=3)  # frames: T, displacements that are predicted at once
+    targets: Literal["adjacent", "first"] = "adjacent"  # frames: between successive frames, or from the first
+    longest: float | None = Field(default=None, gt=0)  # fs; frames: pairs of successive frames at uneven times
+    noise: float | None = Field(default=None, gt=0)  # Å per component; gaussian and dens
     partner_labels: bool = False  # also use the labels of the partner frames
+
+    @model_validator(mode="after")
+    def _belongs(self) -> AuxiliarySection:
+        given = self.model_fields_set
+        for key, tasks in {
+            "length": ("frames",),
+            "targets": ("frames",),
+            "longest": ("frames",),
+            "noise": ("gaussian", "dens"),
+        }.items():
+            if key in given and self.task not in tasks:
+                raise ValueError(f"{key} belongs to the task {' or '.join(tasks)}, and task is {self.task!r}")
+        if self.longest is not None and (self.length > 1 or self.stride > 1):
+            raise ValueError("longest takes pairs as they follow each other; length and stride are 1 with it")
+        return self
 
 
 class TrainingSection(_Section):

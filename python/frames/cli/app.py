@@ -62,7 +62,7 @@ def train(
         "energy_mae_mev_per_atom": "energy MAE (meV/atom)",
     }
     for key, label in units.items():
-        cells = [f"{report[role][key]:.2f}" if role in report else "–" for role in ("validation", "test")]
+        cells = [f"{report[role][key]:.2f}" if key in report.get(role, {}) else "–" for role in ("validation", "test")]
         table.add_row(label, *cells)
     console.print(table)
     folder = Path(checked.output)

@@ -144,7 +144,8 @@ class Run:
         row: dict[str, float] = {"step": trainer.step, "seconds": round(trainer.seconds, 3)}
         row.update({key: float(np.mean(values)) for key, values in sums.items()})
         row["validation_force_mae_mev_per_angstrom"] = errors["force_mae_mev_per_angstrom"]
-        row["validation_energy_mae_mev"] = errors["energy_mae_mev"]
+        if "energy_mae_mev" in errors:
+            row["validation_energy_mae_mev"] = errors["energy_mae_mev"]
         self.rows.append(row)
         _write_metrics(self.folder / METRICS, self.rows)
         if errors["force_mae_mev_per_angstrom"] < self.best:
@@ -188,8 +189,8 @@ class Run:
         if not self.rows:
             return ""
         force = self.rows[-1]["validation_force_mae_mev_per_angstrom"]
-        energy = self.rows[-1]["validation_energy_mae_mev"]
-        return f"force {force:.1f} meV/Å, energy {energy:.1f} meV"
+        energy = self.rows[-1].get("validation_energy_mae_mev")
+        return f"force {force:.1f} meV/Å" + (f", energy {energy:.1f} meV" if energy is not None else "")
 
     def _finish(self) -> dict[str, Any]:
         plot_learning_curve(self.rows, self.folder / CURVE)

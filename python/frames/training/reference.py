@@ -20,8 +20,12 @@ def energy_reference(
 ) -> Floats:
     """Reference energy per element [S] in eV: least squares of E ≈ Σ_elements n_element · e_element.
 
-    Of all solutions, as there are many when every frame has the same composition, the one of smallest norm.
+    Of all solutions, as there are many when every frame has the same composition, the one of smallest norm; zeros for
+    frames without energies.
     """
+    frames = [(t, i) for t, i in frames if trajectories[t].energies is not None]
+    if not frames:
+        return np.zeros(len(elements))
     counts = np.array(
         [[np.count_nonzero(trajectories[t].atomic_numbers == z) for z in elements] for t, _ in frames], np.float64
     )

@@ -15,8 +15,8 @@ from frames.config import Config
 from frames.errors import FramesError
 from frames.export import DTYPES, ModelSpec
 from frames.nn.potential import Derivatives, Potential, evaluate
-from frames.training.auxiliary.base import Pair, pairs_of
-from frames.training.auxiliary.frames import DisplacementTask, displacement_scale
+from frames.training.auxiliary.base import AuxiliaryTask, Chain, Setting
+from frames.training.auxiliary.tasks import task_of, weight_at
 from frames.training.averaging import MovingAverage, learning_rate_factor
 from frames.training.batch import Batch, FrameIndex, FrameStore
 from frames.training.compiled import CompiledPotential, can_compile
@@ -25,6 +25,7 @@ from frames.training.losses import ErrorSums, energy_loss, force_loss, virial_lo
 from frames.training.reference import average_neighbours, energy_reference, force_scale, shortest_distances
 
 LEARNING_RATE = {"cartesian": 3e-3, "equiformer": 5e-4}
+CHAIN_SAMPLE = 2000  # chains whose displacements set the scale of the auxiliary loss
 COMPILE_FROM = 4000  # steps: from here on the compilation is paid back
 NEIGHBOUR_SETTING = {"cartesian": "average_neighbours", "equiformer": "average_degree"}
 
@@ -42,7 +43,9 @@ class Trainer:
         if self.device.type == "cuda" and not torch.cuda.is_available():
             raise FramesError("training.device = 'cuda': PyTorch finds no CUDA device here; use device = 'cpu'")
         dtype = DTYPES[config.training.dtype]
-        self.store = FrameStore(data.trajectories, config.model.cutoff, dtype, self.device)
+        self.store = FrameStore(
+            data.trajectories, config.model.cutoff, dtype, self.device, force_weights=data.force_weights
+        )
         torch.manual_seed(config.training.seed)
         self.spec = _spec(config, data)
         self.potential = self.spec.build(dtype)
@@ -56,7 +59,7 @@ class Trainer:
         self.parameters = list(self.potential.parameters())
         rate = config.training.learning_rate or LEARNING_RATE[config.model.backbone]
         self.optimizer = torch.optim.AdamW(
-            [*self.parameters, *(self.task.parameters() if self.task else ())],
+            [*self.parameters, *(p for p in (self.task.parameters() if self.task else ()) if p.requires_grad)],
             lr=rate,
             weight_decay=config.training.weight_decay,
             amsgrad=True,
@@ -83,17 +86,21 @@ class Trainer:
             group["lr"] = rate
         frames = self._frames_of_step()
         batch = self.store.batch(frames)
-        result = self._evaluate(batch)
-        force, energy = force_loss(result, batch), energy_loss(result, batch)
+        result = self.evaluate(batch)
         # in units of the typical force, so that weights and learning rate do not depend on the system
-        loss = (training.force_weight * force + training.energy_weight * energy) / self.scale
-        parts = {"learning_rate": rate, "force_loss": force.item() * 1e3, "energy_loss": energy.item() * 1e3}
+        force = force_loss(result, batch)
+        loss = training.force_weight * force / self.scale
+        parts = {"learning_rate": rate, "force_loss": force.item() * 1e3}
+        if batch.energies is not None:
+            energy = energy_loss(result, batch)
+            loss = loss + training.energy_weight * energy / self.scale
+            parts["energy_loss"] = energy.item() * 1e3
         if training.virial_weight > 0:
             virial = virial_loss(result, batch)
             loss = loss + training.virial_weight * virial / self.scale
             parts["virial_loss"] = virial.item() * 1e3
-        weight = self._auxiliary_weight()
-        if weight > 0:
+        weight = weight_at(self.config.auxiliary, self.progress)
+        if weight > 0 and self.task is not None:
             auxiliary = self._auxiliary_loss(frames, result)
             loss = loss + weight * auxiliary
             parts["auxiliary_loss"] = auxiliary.item()
@@ -103,6 +110,8 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]["params"], training.clip_gradient)
         self.optimizer.step()
         self.average.update()
+        if self.task is not None:
+            self.task.after_step(self.potential)
         self.step += 1
         return parts
 
@@ -121,9 +130,7 @@ class Trainer:
     def compile(self) -> None:
         """Compiles the step for batches of this run; takes half a minute or more. Forgets a former compilation."""
         frames = self._frames_of_step()
-        used = [*self.data.train, *self.data.partner.values()]
-        used += [frame for pair in self.data.unlabelled for frame in (pair.first, pair.second)]
-        most = max(self.store.edges(frame) for frame in used)
+        most = max(self.store.edges(frame) for frame in self.data.used)
         compiled = CompiledPotential(self.potential, self.store.batch(frames), most * len(frames))
         batch = self.store.batch(frames)
         compiled.evaluate(batch).forces.sum().backward()
@@ -187,70 +194,56 @@ class Trainer:
         order = np.random.default_rng([self.config.training.seed, epoch]).permutation(len(train))
         return [train[i] for i in order[place * size : (place + 1) * size]]
 
-    def _auxiliary_task(self) -> DisplacementTask | None:
+    def _auxiliary_task(self) -> AuxiliaryTask | None:
         auxiliary = self.config.auxiliary
         if auxiliary.task == "none" or auxiliary.weight == 0:
             return None
-        pairs = [*pairs_of(self.data.train, self.data.partner), *self.data.unlabelled][:2000]
-        if not pairs:
+        chains = [*self.data.chains.values(), *self.data.unlabelled]
+        if not chains:
+            # a training set whose labels are its motion needs nothing beside
+            if auxiliary.task == "newton" and self.data.force_weights:
+                return None
             raise FramesError(
-                "auxiliary.task = 'frames': there are no pairs of consecutive frames; the training frames are not "
-                "ordered in time. Name ordered trajectories in data.unlabelled, or set auxiliary.task = 'none'"
+                f"auxiliary.task = {auxiliary.task!r}: there are no frames that it could use: no consecutive ones, as "
+                "the training frames are not ordered in time, or none of these times. Name ordered trajectories in "
+                "data.unlabelled, or set auxiliary.task = 'none'"
             )
-        moved = self.store.displacements([p.first for p in pairs], [p.second for p in pairs])
-        numbers = np.concatenate([self.data.trajectories[p.first[0]].atomic_numbers for p in pairs])
-        species = self.potential.species_of[torch.as_tensor(numbers, device=self.device)]
-        backbone: Any = self.potential.backbone
-        task = DisplacementTask(
-            backbone.scalar_width, backbone.vector_width, displacement_scale(moved, species, len(self.spec.elements))
-        )
+        sample = [chains[i] for i in np.unique(np.linspace(0, len(chains) - 1, CHAIN_SAMPLE).astype(int))]
+        task = task_of(Setting(self.potential, self.store, auxiliary, sample, self.scale))
         return task.to(self.device, DTYPES[self.config.training.dtype])
 
-    def _auxiliary_weight(self) -> float:
-        auxiliary = self.config.auxiliary
-        if self.task is None or self.progress >= auxiliary.decay_end:
-            return 0.0
-        return auxiliary.weight * (1.0 - self.progress / auxiliary.decay_end) ** 2
-
     def _auxiliary_loss(self, frames: Sequence[FrameIndex], result: Derivatives) -> Tensor:
-        """Mean over the pairs of the labelled batch and as many unlabelled pairs as there are frames in it."""
+        """Mean over the chains of the labelled batch and as many unlabelled ones as there are frames in it."""
         assert self.task is not None
         losses: list[Tensor] = []
-        labelled = pairs_of(frames, self.data.partner)
-        if labelled:
-            losses.append(self._pair_loss(labelled, _rows(result, self._atoms_with_partner(frames))))
+        random = np.random.default_rng([self.config.training.seed, self.step, 2])
+        labelled = [self.data.chains[frame] for frame in frames if frame in self.data.chains]
+        if labelled and self.task.labelled:
+            losses.append(self.task(labelled, _rows(result, self._atoms_with_chain(frames)), self, random))
         if self.data.unlabelled:
-            pairs = self._unlabelled_of_step(len(frames))
-            first = self.store.batch([p.first for p in pairs], labels=False)
-            losses.append(self._pair_loss(pairs, self._features(first)))
-        return torch.stack(losses).mean() if losses else result.energies.new_zeros(())
+            losses.append(self.task(self._unlabelled_of_step(len(frames)), None, self, random))
+        return torch.stack(losses).mean() if losses else result.forces.new_zeros(())
 
-    def _pair_loss(self, pairs: Sequence[Pair], first: Derivatives) -> Tensor:
-        assert self.task is not None
-        second = self.store.batch([p.second for p in pairs], labels=False)
-        moved = self.store.displacements([p.first for p in pairs], [p.second for p in pairs])
-        species = self.potential.species_of.index_select(0, second.atomic_numbers)
-        loss: Tensor = self.task(first, self._features(second), moved, species)
-        return loss
-
-    def _evaluate(self, batch: Batch) -> Derivatives:
+    def evaluate(self, batch: Batch) -> Derivatives:
+        """Energies, forces and features with gradients; virials where the loss needs them."""
         if self.compiled is not None and self.compiled.fits(batch):
             return self.compiled.evaluate(batch)
         return _evaluate(self.potential, batch, self.config.training.virial_weight > 0, create_graph=True)
 
-    def _features(self, batch: Batch) -> Derivatives:
+    def features(self, batch: Batch) -> Derivatives:
+        """Features alone; energies and forces are empty."""
         if self.compiled is not None and self.compiled.fits(batch):
             return self.compiled.features(batch)
         return _features(self.potential, batch)
 
-    def _atoms_with_partner(self, frames: Sequence[FrameIndex]) -> Tensor:
-        has = [np.full(len(self.data.trajectories[f[0]].atomic_numbers), f in self.data.partner) for f in frames]
+    def _atoms_with_chain(self, frames: Sequence[FrameIndex]) -> Tensor:
+        has = [np.full(len(self.data.trajectories[f[0]].atomic_numbers), f in self.data.chains) for f in frames]
         return torch.as_tensor(np.flatnonzero(np.concatenate(has)), device=self.device)
 
-    def _unlabelled_of_step(self, count: int) -> list[Pair]:
-        pairs = self.data.unlabelled
+    def _unlabelled_of_step(self, count: int) -> list[Chain]:
+        chains = self.data.unlabelled
         draw = np.random.default_rng([self.config.training.seed, self.step, 1])
-        return [pairs[i] for i in draw.choice(len(pairs), min(count, len(pairs)), replace=False)]
+        return [chains[i] for i in draw.choice(len(chains), min(count, len(chains)), replace=False)]
 
     def _check(self, loss: Tensor) -> None:
         if not math.isfinite(loss.item()):
@@ -292,7 +285,8 @@ def _features(potential: Potential, batch: Batch) -> Derivatives:
 def _rows(result: Derivatives, atoms: Tensor) -> Derivatives:
     if len(atoms) == len(result.scalars):
         return result
-    return result._replace(scalars=result.scalars[atoms], vectors=result.vectors[atoms])
+    picked = {name: getattr(result, name)[atoms] for name in ("forces", "scalars", "vectors")}
+    return result._replace(**picked)
 
 
 def _spec(config: Config, data: TrainingData) -> ModelSpec:
