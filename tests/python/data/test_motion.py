@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.data import atomic_masses
-from conftest import NUMBERS, morse, run_morse
+from morse import NUMBERS, morse, run_morse
 
 from frames.data import read
 from frames.data.dynamics import velocity_verlet

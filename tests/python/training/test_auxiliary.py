@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import run_morse
+from morse import run_morse
 from rich.console import Console
 
 from frames.config import AuxiliarySection, parse_config
@@ -98,7 +99,7 @@ def test_losses_do_not_depend_on_the_orientation(morse_trajectory: Trajectory, t
 def test_longer_sequences(morse_file: Path, length: int, targets: str) -> None:
     trainer = make(morse_file, "frames", auxiliary={"length": length, "targets": targets, "stride": 2})
     chains = list(trainer.data.chains.values())
-    assert all([b[1] - a[1] for a, b in zip(c, c[1:], strict=False)] == [2] * length for c in chains)
+    assert all([b[1] - a[1] for a, b in pairwise(c)] == [2] * length for c in chains)
     found = trainer.task.targets(chains[:2], trainer.store)  # type: ignore[union-attr, operator]
     assert found.shape == (length, 8, 3)
     start = [c[0 if targets == "first" else length - 1] for c in chains[:2]]
@@ -256,5 +257,5 @@ def test_unordered_frames_give_no_pairs(morse_trajectory: Trajectory, tmp_path: 
         Trainer(config, load_training_data(config)).advance()
     raw = {"output": "x", "data": sections, "model": CARTESIAN, "auxiliary": {"task": "latent"}}
     config = parse_config(raw, "test")
-    with pytest.raises(FramesError, match="auxiliary.task = 'latent': there are no frames that it could use"):
+    with pytest.raises(FramesError, match=r"auxiliary\.task = 'latent': there are no frames that it could use"):
         Trainer(config, load_training_data(config))
