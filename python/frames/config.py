@@ -110,6 +110,7 @@ class AuxiliarySection(_Section):
 class TrainingSection(_Section):
     steps: int = Field(default=20000, ge=1)
     minutes: float | None = Field(default=None, gt=0)  # ends, schedule included, after this time at the latest
+    clock: Literal["wall", "cpu"] = "wall"  # of minutes; CPU time makes trainings comparable on a busy machine
     batch_size: int = Field(default=5, ge=1)
     learning_rate: float | None = Field(default=None, gt=0)  # 3e-3 for cartesian, 5e-4 for equiformer
     warmup: float = Field(default=0.02, ge=0, lt=1)  # fraction of the training

@@ -119,15 +119,16 @@ class Run:
 
     def _train(self) -> None:
         trainer, training = self.trainer, self.config.training
+        clock = time.process_time if training.clock == "cpu" else time.perf_counter
         with _progress(self.console) as progress:
             bar = progress.add_task("", total=training.steps, completed=trainer.step, errors="")
             sums: dict[str, list[float]] = {}
             # at least one step, also where compiling took all of the minutes: there is a checkpoint to evaluate
             while trainer.progress < 1.0 or not self.rows:
-                start = time.perf_counter()
+                start = clock()
                 for key, value in trainer.advance().items():
                     sums.setdefault(key, []).append(value)
-                trainer.seconds += time.perf_counter() - start
+                trainer.seconds += clock() - start
                 done = trainer.progress >= 1.0
                 if trainer.step % training.validate_every == 0 or done:
                     self._validate(sums)
@@ -195,7 +196,7 @@ class Run:
     def _finish(self) -> dict[str, Any]:
         plot_learning_curve(self.rows, self.folder / CURVE)
         best = load_checkpoint(self.folder / BEST)
-        report = {**best.report, "seconds": self.trainer.seconds}
+        report = {**best.report, "seconds": self.trainer.seconds, "steps_done": self.trainer.step}
         if self.data.test:
             potential = averaged_potential(best, self.trainer.store.dtype).to(self.trainer.device)
             sums = ErrorSums()
