@@ -2,7 +2,8 @@
 
 Makes the data that can be made, trains every arm on every system for the same CPU time on one thread, two trainings
 at once, and writes results.json, tables and plots, and the tables of docs/study.md. Whatever was done is kept: the
-same command goes on after a stop, inside a training too. A system whose data cannot be had is left out, with the reason.
+same command goes on after a stop, inside a training too. A system whose data cannot be had is left out,
+with the reason.
 
     --slice main         which part: main (all systems, 300 labels), budgets, lengths, equiformer, newton, or all
     --only ethanol       systems by name, with commas between them
@@ -87,6 +88,8 @@ def prepare(names: set[str]) -> dict[str, str]:
             if name in names:
                 try:
                     BY_NAME[name].prepare()
+                    if (bare := BY_NAME[name].bare) is not None:
+                        bare()  # here, since trainings beside each other share the files
                 except Missing as reason:
                     missing[name] = str(reason)
     return missing

@@ -1,4 +1,4 @@
-"""`frames train`, `export`, `check`, and the sub-commands of `frames data`. Heavy imports happen inside commands."""
+"""`frames train`, `export`, `check`, `evaluate`, and the sub-commands of `frames data`. Heavy imports happen inside commands."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.table import Table
 from frames import __version__
 from frames.cli.bench import bench
 from frames.cli.data import app as data_app
+from frames.cli.evaluate import evaluate
 from frames.errors import FramesError
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.command()(bench)
+app.command()(evaluate)
 console = Console()
 
 
