@@ -60,6 +60,7 @@ class ModelSection(_Section):
     preset: str | None = None
     cutoff: float = Field(default=5.0, gt=0)  # Å
     settings: dict[str, Any] = {}
+    start: str | None = None  # checkpoint to go on from with other data; the model is then that of the checkpoint
 
 
 class AuxiliarySection(_Section):
@@ -118,6 +119,8 @@ class TrainingSection(_Section):
     energy_weight: float = Field(default=1.0, ge=0)
     force_weight: float = Field(default=1.0, ge=0)
     virial_weight: float = Field(default=0.0, ge=0)
+    balance: bool = False  # divide each loss by the spread of its labels, so that weights of 1 are even
+    patience: int | None = Field(default=None, ge=1)  # end after so many validations without a lower force error
     clip_gradient: float = Field(default=10.0, gt=0)
     ema: float = Field(default=0.999, ge=0, lt=1)
     seed: int = Field(default=0, ge=0)
@@ -159,9 +162,11 @@ def load_config(path: str | Path) -> tuple[Config, dict[str, Any]]:
         if data[key] is not None:
             data[key] = _existing(folder, data[key], f"{path}: data.{key}")
     data["unlabelled"] = [_existing(folder, p, f"{path}: data.unlabelled") for p in data["unlabelled"]]
-    return config.model_copy(
-        update={"data": DataSection.model_validate(data), "output": str(folder / config.output)}
-    ), raw
+    update: dict[str, Any] = {"data": DataSection.model_validate(data), "output": str(folder / config.output)}
+    if config.model.start is not None:
+        start = _existing(folder, config.model.start, f"{path}: model.start")
+        update["model"] = config.model.model_copy(update={"start": start})
+    return config.model_copy(update=update), raw
 
 
 def parse_config(raw: dict[str, Any], source: str) -> Config:

@@ -1,4 +1,4 @@
-"""`frames train`, `export`, `check`, `evaluate`, and the sub-commands of `frames data`. Heavy imports happen inside commands."""
+"""The commands `frames train`, `export`, `check` and `evaluate`. Heavy imports happen inside commands."""
 
 from __future__ import annotations
 
@@ -56,6 +56,8 @@ def train(
     from frames.training.loop import BEST, CURVE, METRICS, Run
 
     report = Run(checked, raw, console).execute(resume=resume)
+    if not report:  # of a process that is not the first
+        return
     table = Table("errors of the best parameters", "validation", "test")
     units = {
         "force_mae_mev_per_angstrom": "force MAE (meV/Å)",

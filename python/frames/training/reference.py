@@ -34,6 +34,29 @@ def energy_reference(
     return solution
 
 
+def energy_spread(
+    trajectories: Sequence[Trajectory], frames: Sequence[FrameIndex], elements: Sequence[int], reference: Floats
+) -> float:
+    """Standard deviation of the energy per atom in eV, reference energies taken off; at least 1e-4."""
+    left = []
+    for t, i in frames:
+        run = trajectories[t]
+        if run.energies is not None:
+            own = sum(e * np.count_nonzero(run.atomic_numbers == z) for z, e in zip(elements, reference, strict=True))
+            left.append((run.energies[i] - own) / run.atoms)
+    return max(float(np.std(left)), 1e-4) if left else 1.0
+
+
+def virial_spread(trajectories: Sequence[Trajectory], frames: Sequence[FrameIndex]) -> float:
+    """Root mean square of the virial components per atom in eV; at least 1e-4."""
+    square = []
+    for t, i in frames:
+        virials = trajectories[t].virials
+        if virials is not None:
+            square.append(np.mean(np.square(virials[i] / trajectories[t].atoms)))
+    return max(float(np.sqrt(np.mean(square))), 1e-4) if square else 1.0
+
+
 def force_scale(trajectories: Sequence[Trajectory], frames: Sequence[FrameIndex]) -> float:
     """Root mean square of the force components, eV/Å. As energy per Å it is the scale of the backbone's output."""
     square = [np.mean(_forces(trajectories[t])[i] ** 2) for t, i in frames]

@@ -21,8 +21,17 @@ from frames.training.averaging import MovingAverage, learning_rate_factor
 from frames.training.batch import Batch, FrameIndex, FrameStore
 from frames.training.compiled import CompiledPotential, can_compile
 from frames.training.dataset import TrainingData
+from frames.training.finetune import adjust_reference, start_of, take_over
 from frames.training.losses import ErrorSums, energy_loss, force_loss, virial_loss
-from frames.training.reference import average_neighbours, energy_reference, force_scale, shortest_distances
+from frames.training.parallel import Workers
+from frames.training.reference import (
+    average_neighbours,
+    energy_reference,
+    energy_spread,
+    force_scale,
+    shortest_distances,
+    virial_spread,
+)
 
 LEARNING_RATE = {"cartesian": 3e-3, "equiformer": 5e-4}
 CHAIN_SAMPLE = 2000  # chains whose displacements set the scale of the auxiliary loss
@@ -36,25 +45,26 @@ class Trainer:
     Raises FramesError for settings that the backbone does not have, and when a loss is no longer finite.
     """
 
-    def __init__(self, config: Config, data: TrainingData) -> None:
+    def __init__(self, config: Config, data: TrainingData, workers: Workers | None = None) -> None:
         self.config = config
         self.data = data
+        self.workers = workers or Workers()
         self.device = torch.device(config.training.device)
         if self.device.type == "cuda" and not torch.cuda.is_available():
             raise FramesError("training.device = 'cuda': PyTorch finds no CUDA device here; use device = 'cpu'")
+        if min(config.training.batch_size, len(data.train)) < self.workers.size:
+            raise FramesError(
+                f"training.batch_size = {config.training.batch_size}: {self.workers.size} processes share a batch, so "
+                "it needs at least as many frames"
+            )
         dtype = DTYPES[config.training.dtype]
         self.store = FrameStore(
             data.trajectories, config.model.cutoff, dtype, self.device, force_weights=data.force_weights
         )
         torch.manual_seed(config.training.seed)
-        self.spec = _spec(config, data)
-        self.potential = self.spec.build(dtype)
-        self.potential.energy_reference.copy_(
-            torch.as_tensor(energy_reference(data.trajectories, data.train, self.spec.elements))
-        )
         self.scale = force_scale(data.trajectories, data.train)
-        self.potential.energy_scale.fill_(self.scale)
-        self.potential.to(self.device)
+        self.spec, self.potential = self._potential(dtype)
+        self.scales = self._loss_scales()
         self.task = self._auxiliary_task()
         self.parameters = list(self.potential.parameters())
         rate = config.training.learning_rate or LEARNING_RATE[config.model.backbone]
@@ -69,7 +79,42 @@ class Trainer:
         self.compiled: CompiledPotential | None = None
         self.step = 0
         self.seconds = 0.0
-        self.shortest = shortest_distances(data.trajectories, data.train, config.model.cutoff)
+        self.shortest = shortest_distances(data.trajectories, data.train, self.spec.cutoff)
+
+    def _potential(self, dtype: torch.dtype) -> tuple[ModelSpec, Potential]:
+        """A fresh potential with reference energies and scale of the data, or that of a checkpoint adjusted to them."""
+        config, data = self.config, self.data
+        if config.model.start is None:
+            spec = _spec(config, data)
+            potential = spec.build(dtype)
+            reference = energy_reference(data.trajectories, data.train, spec.elements)
+            potential.energy_reference.copy_(torch.as_tensor(reference))
+            potential.energy_scale.fill_(self.scale)
+            return spec, potential.to(self.device)
+        checkpoint, spec = start_of(config.model, elements_of(data))
+        if spec.cutoff != self.store.cutoff:
+            self.store.cutoff = spec.cutoff
+        potential = spec.build(dtype)
+        take_over(potential, checkpoint)
+        potential.to(self.device)
+        adjust_reference(potential, self.store, data.train)
+        return spec, potential
+
+    def _loss_scales(self) -> dict[str, float]:
+        """What each loss is divided by: the typical force, so that weights and learning rate do not depend on the
+        system; or with training.balance the spread of the labels."""
+        data, training = self.data, self.config.training
+        scales = dict.fromkeys(("force", "energy", "virial"), self.scale)
+        if training.balance:
+            reference = self.potential.energy_reference.cpu().numpy()
+            scales["energy"] = energy_spread(data.trajectories, data.train, self.spec.elements, reference)
+            scales["virial"] = virial_spread(data.trajectories, data.train)
+        return scales
+
+    @property
+    def batch_size(self) -> int:
+        """Frames of a step, over all processes."""
+        return min(self.config.training.batch_size, len(self.data.train))
 
     @property
     def progress(self) -> float:
@@ -84,29 +129,30 @@ class Trainer:
         rate = self.rate * learning_rate_factor(self.progress, training.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        frames = self._frames_of_step()
+        whole = self._frames_of_step()
+        frames = self.workers.share(whole)
         batch = self.store.batch(frames)
         result = self.evaluate(batch)
-        # in units of the typical force, so that weights and learning rate do not depend on the system
-        force = force_loss(result, batch)
-        loss = training.force_weight * force / self.scale
-        parts = {"learning_rate": rate, "force_loss": force.item() * 1e3}
+        # means over the share of this process; weighed by it, their sum over the processes is the mean over the batch
+        by_atoms, by_frames = self._atoms(frames) / self._atoms(whole), len(frames) / len(whole)
+        losses = {"force": force_loss(result, batch) * by_atoms}
+        weights = {"force": training.force_weight, "energy": training.energy_weight, "virial": training.virial_weight}
         if batch.energies is not None:
-            energy = energy_loss(result, batch)
-            loss = loss + training.energy_weight * energy / self.scale
-            parts["energy_loss"] = energy.item() * 1e3
+            losses["energy"] = energy_loss(result, batch) * by_frames
         if training.virial_weight > 0:
-            virial = virial_loss(result, batch)
-            loss = loss + training.virial_weight * virial / self.scale
-            parts["virial_loss"] = virial.item() * 1e3
+            losses["virial"] = virial_loss(result, batch) * by_frames
+        loss = torch.stack([weights[name] * value / self.scales[name] for name, value in losses.items()]).sum()
+        parts = {f"{name}_loss": value.item() * 1e3 for name, value in losses.items()}
         weight = weight_at(self.config.auxiliary, self.progress)
         if weight > 0 and self.task is not None:
-            auxiliary = self._auxiliary_loss(frames, result)
+            auxiliary = self._auxiliary_loss(whole, frames, result)
             loss = loss + weight * auxiliary
             parts["auxiliary_loss"] = auxiliary.item()
+        parts = {"learning_rate": rate, **{name: self.workers.total(value) for name, value in parts.items()}}
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        self._check(loss)
+        self._check(sum(value for name, value in parts.items() if name != "learning_rate"))
+        self.workers.add_gradients(p for group in self.optimizer.param_groups for p in group["params"])
         nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]["params"], training.clip_gradient)
         self.optimizer.step()
         self.average.update()
@@ -129,7 +175,7 @@ class Trainer:
 
     def compile(self) -> None:
         """Compiles the step for batches of this run; takes half a minute or more. Forgets a former compilation."""
-        frames = self._frames_of_step()
+        frames = self.workers.share(self._frames_of_step())
         most = max(self.store.edges(frame) for frame in self.data.used)
         compiled = CompiledPotential(self.potential, self.store.batch(frames), most * len(frames))
         batch = self.store.batch(frames)
@@ -188,7 +234,7 @@ class Trainer:
 
     def _frames_of_step(self) -> list[FrameIndex]:
         """A batch drawn without replacement within an epoch; a function of seed and step alone."""
-        train, size = self.data.train, min(self.config.training.batch_size, len(self.data.train))
+        train, size = self.data.train, self.batch_size
         per_epoch = len(train) // size
         epoch, place = divmod(self.step, per_epoch)
         order = np.random.default_rng([self.config.training.seed, epoch]).permutation(len(train))
@@ -212,17 +258,34 @@ class Trainer:
         task = task_of(Setting(self.potential, self.store, auxiliary, sample, self.scale))
         return task.to(self.device, DTYPES[self.config.training.dtype])
 
-    def _auxiliary_loss(self, frames: Sequence[FrameIndex], result: Derivatives) -> Tensor:
-        """Mean over the chains of the labelled batch and as many unlabelled ones as there are frames in it."""
+    def _auxiliary_loss(self, whole: Sequence[FrameIndex], mine: Sequence[FrameIndex], result: Derivatives) -> Tensor:
+        """Mean over the chains of the labelled batch and as many unlabelled ones as there are frames in it.
+
+        Of the whole batch, this process computes what starts at its own frames; `result` is of those.
+        """
         assert self.task is not None
         losses: list[Tensor] = []
-        random = np.random.default_rng([self.config.training.seed, self.step, 2])
-        labelled = [self.data.chains[frame] for frame in frames if frame in self.data.chains]
-        if labelled and self.task.labelled:
-            losses.append(self.task(labelled, _rows(result, self._atoms_with_chain(frames)), self, random))
+        workers, kinds = self.workers, 0
+        random = np.random.default_rng([self.config.training.seed, self.step, 2 + workers.rank])
+        labelled = [frame for frame in whole if frame in self.data.chains] if self.task.labelled else []
+        if labelled:
+            kinds += 1
+            own = [frame for frame in mine if frame in self.data.chains]
+            if own:
+                loss = self.task(
+                    [self.data.chains[f] for f in own], _rows(result, self._atoms_with_chain(mine)), self, random
+                )
+                losses.append(loss * (self._atoms(own) / self._atoms(labelled)))
         if self.data.unlabelled:
-            losses.append(self.task(self._unlabelled_of_step(len(frames)), None, self, random))
-        return torch.stack(losses).mean() if losses else result.forces.new_zeros(())
+            kinds += 1
+            chains = self._unlabelled_of_step(len(whole))
+            if own_chains := workers.share(chains):
+                share = self._atoms([c[0] for c in own_chains]) / self._atoms([c[0] for c in chains])
+                losses.append(self.task(own_chains, None, self, random) * share)
+        return torch.stack(losses).sum() / kinds if losses else result.forces.new_zeros(())
+
+    def _atoms(self, frames: Sequence[FrameIndex]) -> int:
+        return sum(self.data.trajectories[t].atoms for t, _ in frames)
 
     def evaluate(self, batch: Batch) -> Derivatives:
         """Energies, forces and features with gradients; virials where the loss needs them."""
@@ -245,10 +308,10 @@ class Trainer:
         draw = np.random.default_rng([self.config.training.seed, self.step, 1])
         return [chains[i] for i in draw.choice(len(chains), min(count, len(chains)), replace=False)]
 
-    def _check(self, loss: Tensor) -> None:
-        if not math.isfinite(loss.item()):
+    def _check(self, loss: float) -> None:
+        if not math.isfinite(loss):
             raise FramesError(
-                f"the loss is {loss.item()} at step {self.step}: lower training.learning_rate or look for wrong labels "
+                f"the loss is {loss} at step {self.step}: lower training.learning_rate or look for wrong labels "
                 "with `frames data inspect`; the last checkpoint is intact"
             )
 
@@ -304,5 +367,9 @@ def _spec(config: Config, data: TrainingData) -> ModelSpec:
     key = NEIGHBOUR_SETTING[model.backbone]
     if key not in model.settings:
         settings[key] = average_neighbours(data.trajectories, data.train, model.cutoff)
-    elements = sorted({int(z) for run in data.trajectories for z in run.atomic_numbers})
-    return ModelSpec(model.backbone, settings, tuple(elements), model.cutoff)
+    return ModelSpec(model.backbone, settings, elements_of(data), model.cutoff)
+
+
+def elements_of(data: TrainingData) -> tuple[int, ...]:
+    """Atomic numbers of all elements in the data, sorted."""
+    return tuple(sorted({int(z) for run in data.trajectories for z in run.atomic_numbers}))

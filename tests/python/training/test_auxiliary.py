@@ -57,7 +57,7 @@ def make(data: Path, task: str, model: dict[str, Any] = CARTESIAN, /, **sections
 
 def loss_of(trainer: Trainer) -> torch.Tensor:
     frames = trainer._frames_of_step()
-    return trainer._auxiliary_loss(frames, trainer.evaluate(trainer.store.batch(frames)))
+    return trainer._auxiliary_loss(frames, frames, trainer.evaluate(trainer.store.batch(frames)))
 
 
 @pytest.mark.parametrize("model", [CARTESIAN, EQUIFORMER], ids=["cartesian", "equiformer"])
