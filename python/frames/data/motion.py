@@ -55,7 +55,8 @@ class MotionTest:
     against: str
     """What the noise was measured against: "stored forces", or "positions alone"."""
     net: float
-    """Of positions alone: net force on all atoms over what independent forces would add up to; 0 in NVE."""
+    """Of positions alone: net force on all atoms over what independent forces would add up to, noise taken off; 0 in
+    NVE."""
 
     @property
     def weights(self) -> dict[int, float]:
@@ -104,8 +105,10 @@ def motion_test(trajectory: Trajectory) -> MotionTest:
     rough = np.einsum("k,kpni->pni", signs, series) / np.sqrt(np.square(signs).sum())
     missed = (series[half + 1] - 2 * series[half] + series[half - 1]) / 12
     middle = series[half]
-    independent = float(np.sqrt(np.square(middle).sum(axis=1).mean())) or 1.0
-    net = float(np.sqrt(np.square(middle.sum(axis=1)).mean())) / independent
+    independent = float(np.square(middle).sum(axis=1).mean()) or 1.0
+    # what the noise of the atoms adds up to is counted already
+    noise_of_sum = float(np.square(rough).sum(axis=1).mean())
+    net = float(np.sqrt(max(0.0, np.square(middle.sum(axis=1)).mean() - 2 * noise_of_sum) / independent))
     force, rough_of, missed_of = (_per_element(trajectory, values) for values in (middle, rough, missed))
     noise = {z: max(rough_of[z], missed_of[z], net * force[z]) for z in force}
     return MotionTest(force, noise, "positions alone", net)

@@ -16,6 +16,7 @@ import numpy as np
 from ase import Atoms
 from ase.data import covalent_radii
 
+from frames.data.periodic import whole_vectors
 from frames.data.trajectory import Floats, Integers, Trajectory
 from frames.errors import FramesError
 
@@ -130,11 +131,9 @@ def find_bonds(atoms: Any) -> Integers:
 
 def pair_lengths(atoms: Any, positions: Floats, pairs: Integers) -> Floats:
     """[P] Å, to the nearest image."""
-    from ase.geometry import find_mic
-
     vectors = positions[pairs[1]] - positions[pairs[0]]
     if atoms.pbc.any():
-        return np.asarray(find_mic(vectors, atoms.cell, atoms.pbc)[1])
+        vectors = vectors - whole_vectors(vectors, np.asarray(atoms.cell), tuple(atoms.pbc))
     return np.asarray(np.linalg.norm(vectors, axis=1))
 
 
@@ -163,4 +162,4 @@ def _histogram(reference: Trajectory, atoms: Any, pairs: Integers, edges: Floats
     counts = np.zeros(len(edges) - 1)
     for frame in reference.positions:
         counts += np.histogram(pair_lengths(atoms, frame, pairs), edges)[0]
-    return counts / (counts.sum() * BIN)
+    return np.asarray(counts / (counts.sum() * BIN))

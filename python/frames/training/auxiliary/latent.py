@@ -8,7 +8,6 @@ frames that the head sees already contain, it has to be known from the physics.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 
 import numpy as np
 import torch
@@ -36,7 +35,9 @@ class LatentTask(AuxiliaryTask):
     def __init__(self, setting: Setting) -> None:
         super().__init__()
         width = setting.widths[0]
-        self.slow = deepcopy(setting.potential.backbone).requires_grad_(False)
+        # parameters alone: modules of e3nn cannot be copied
+        self.names, parameters = zip(*setting.potential.backbone.named_parameters(), strict=True)
+        self.slow = nn.ParameterList([nn.Parameter(p.detach().clone(), requires_grad=False) for p in parameters])
         self.predict = nn.Sequential(nn.Linear(2 * width, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(
@@ -46,7 +47,13 @@ class LatentTask(AuxiliaryTask):
         batches = [model.store.batch([chain[k] for chain in chains], labels=False) for k in range(3)]
         species = model.potential.species_of.index_select(0, batches[0].atomic_numbers)
         with torch.no_grad():
-            before, now, after = (self.slow(species, b.edge_index, b.edge_vectors)[1] for b in batches)
+            slow = dict(zip(self.names, self.slow, strict=True))
+            before, now, after = (
+                torch.func.functional_call(
+                    model.potential.backbone, slow, (species, batch.edge_index, batch.edge_vectors)
+                )[1]
+                for batch in batches
+            )
             bend = after - 2 * now + before
             sigma = bend.pow(2).mean().sqrt().clamp_min(1e-9)
         first = model.features(batches[0]).scalars
@@ -57,5 +64,6 @@ class LatentTask(AuxiliaryTask):
     @torch.no_grad()
     def after_step(self, potential: Potential) -> None:
         """Moves the slow copy towards the potential."""
-        slow = [p.detach() for p in self.slow.parameters()]
-        torch._foreach_lerp_(slow, [p.detach() for p in potential.backbone.parameters()], 1 - DECAY)
+        torch._foreach_lerp_(
+            [p.detach() for p in self.slow], [p.detach() for p in potential.backbone.parameters()], 1 - DECAY
+        )
