@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from frames.config import Config
 from frames.errors import FramesError
-from frames.export import DTYPES, ModelSpec
+from frames.export import DTYPES
 from frames.nn.potential import Derivatives, Potential, evaluate
 from frames.training.auxiliary.base import AuxiliaryTask, Chain, Setting
 from frames.training.auxiliary.tasks import task_of, weight_at
@@ -21,12 +21,10 @@ from frames.training.averaging import MovingAverage, learning_rate_factor
 from frames.training.batch import Batch, FrameIndex, FrameStore
 from frames.training.compiled import CompiledPotential, can_compile
 from frames.training.dataset import TrainingData
-from frames.training.finetune import adjust_reference, start_of, take_over
+from frames.training.initial import first_potential
 from frames.training.losses import ErrorSums, energy_loss, force_loss, virial_loss
 from frames.training.parallel import Workers
 from frames.training.reference import (
-    average_neighbours,
-    energy_reference,
     energy_spread,
     force_scale,
     shortest_distances,
@@ -36,7 +34,6 @@ from frames.training.reference import (
 LEARNING_RATE = {"cartesian": 3e-3, "equiformer": 5e-4}
 CHAIN_SAMPLE = 2000  # chains whose displacements set the scale of the auxiliary loss
 COMPILE_FROM = 4000  # steps: from here on the compilation is paid back
-NEIGHBOUR_SETTING = {"cartesian": "average_neighbours", "equiformer": "average_degree"}
 
 
 class Trainer:
@@ -63,11 +60,11 @@ class Trainer:
         )
         torch.manual_seed(config.training.seed)
         self.scale = force_scale(data.trajectories, data.train)
-        self.spec, self.potential = self._potential(dtype)
+        self.spec, self.potential = first_potential(config, data, self.store, self.scale)
         self.scales = self._loss_scales()
         self.task = self._auxiliary_task()
         self.parameters = list(self.potential.parameters())
-        rate = config.training.learning_rate or LEARNING_RATE[config.model.backbone]
+        rate = config.training.learning_rate or LEARNING_RATE[self.spec.backbone]
         self.optimizer = torch.optim.AdamW(
             [*self.parameters, *(p for p in (self.task.parameters() if self.task else ()) if p.requires_grad)],
             lr=rate,
@@ -80,25 +77,6 @@ class Trainer:
         self.step = 0
         self.seconds = 0.0
         self.shortest = shortest_distances(data.trajectories, data.train, self.spec.cutoff)
-
-    def _potential(self, dtype: torch.dtype) -> tuple[ModelSpec, Potential]:
-        """A fresh potential with reference energies and scale of the data, or that of a checkpoint adjusted to them."""
-        config, data = self.config, self.data
-        if config.model.start is None:
-            spec = _spec(config, data)
-            potential = spec.build(dtype)
-            reference = energy_reference(data.trajectories, data.train, spec.elements)
-            potential.energy_reference.copy_(torch.as_tensor(reference))
-            potential.energy_scale.fill_(self.scale)
-            return spec, potential.to(self.device)
-        checkpoint, spec = start_of(config.model, elements_of(data))
-        if spec.cutoff != self.store.cutoff:
-            self.store.cutoff = spec.cutoff
-        potential = spec.build(dtype)
-        take_over(potential, checkpoint)
-        potential.to(self.device)
-        adjust_reference(potential, self.store, data.train)
-        return spec, potential
 
     def _loss_scales(self) -> dict[str, float]:
         """What each loss is divided by: the typical force, so that weights and learning rate do not depend on the
@@ -166,7 +144,7 @@ class Trainer:
         """Whether the step is to be compiled: by the configuration, or where it pays and can be done."""
         training = self.config.training
         sizes = {self.data.trajectories[t].atoms for t, _ in self.data.train}
-        possible = can_compile(self.config.model.backbone, sizes) and training.virial_weight == 0
+        possible = can_compile(self.spec.backbone, sizes) and training.virial_weight == 0
         if training.compile and not possible:
             raise FramesError(
                 "training.compile = true: needs backbone = 'cartesian', frames of one size, and virial_weight = 0"
@@ -350,26 +328,3 @@ def _rows(result: Derivatives, atoms: Tensor) -> Derivatives:
         return result
     picked = {name: getattr(result, name)[atoms] for name in ("forces", "scalars", "vectors")}
     return result._replace(**picked)
-
-
-def _spec(config: Config, data: TrainingData) -> ModelSpec:
-    """The model of the configuration, its number of neighbours taken from the data where it is not given."""
-    model = config.model
-    settings = dict(model.settings)
-    if model.preset is not None:
-        if model.backbone != "cartesian":
-            raise FramesError(f"model.preset = {model.preset!r}: only the backbone cartesian has presets")
-        from dataclasses import asdict
-
-        from frames.nn.cartesian import CartesianSettings
-
-        settings = {**asdict(CartesianSettings.preset(model.preset)), **settings}
-    key = NEIGHBOUR_SETTING[model.backbone]
-    if key not in model.settings:
-        settings[key] = average_neighbours(data.trajectories, data.train, model.cutoff)
-    return ModelSpec(model.backbone, settings, elements_of(data), model.cutoff)
-
-
-def elements_of(data: TrainingData) -> tuple[int, ...]:
-    """Atomic numbers of all elements in the data, sorted."""
-    return tuple(sorted({int(z) for run in data.trajectories for z in run.atomic_numbers}))
