@@ -114,6 +114,12 @@ def motion_test(trajectory: Trajectory) -> MotionTest:
     return MotionTest(force, noise, "positions alone", net)
 
 
+def enough_for_motion(trajectory: Trajectory) -> bool:
+    """Whether there are enough consecutive frames to measure noise in positions alone."""
+    half = _ORDER // 2 + 1
+    return time_step(trajectory) is not None and len(chains(trajectory, range(-half, half + 1))) > 0
+
+
 def require_motion(trajectory: Trajectory) -> MotionTest:
     """The result of `motion_test`. Raises FramesError, with what was measured, if no element can be used."""
     test = motion_test(trajectory)

@@ -12,10 +12,10 @@ from ase.data import chemical_symbols
 from frames.data.trajectory import Floats, Integers, Trajectory
 from frames.errors import FramesError
 from frames.inference import Evaluator, check_elements
+from frames.units import GIGAPASCAL
 
 FORCE_SIZES = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, float("inf"))
 """Borders in eV/Å of the classes that force errors are listed by."""
-EV_PER_A3_IN_GPA = 160.21766208
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def errors(found: Predictions) -> list[Error]:
                 label = f"{low:g} to {high:g}" if np.isfinite(high) else f"{low:g} and more"
                 table.append(_error(f"force where it is {label} eV/Å", "meV/Å", change[inside]))
     if len(found.stresses):
-        stress = 1e3 * EV_PER_A3_IN_GPA * (found.stresses[:, 1] - found.stresses[:, 0])
+        stress = 1e3 / GIGAPASCAL * (found.stresses[:, 1] - found.stresses[:, 0])
         table.append(_error("stress", "MPa", stress))
     return table
 
