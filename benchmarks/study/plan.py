@@ -19,7 +19,7 @@ class Arm:
         rest: unlabelled frames of the training block are used too.
         label_factor: labels beyond those of the other arms; `force_difference` takes half as many frames, whose
             partners are labelled too.
-        nve, ordered: what it asks of a system.
+        nve, motion, ordered, bare: what it asks of a system.
     """
 
     name: str
@@ -27,12 +27,18 @@ class Arm:
     rest: bool = False
     label_factor: float = 1.0
     nve: bool = False
+    motion: bool = False
     ordered: bool = False
     bare: bool = False
 
     def fits(self, system: System) -> bool:
         """Whether the system can be trained this way."""
-        asks = (self.nve, system.nve), (self.ordered, system.ordered), (self.bare, system.bare is not None)
+        asks = (
+            (self.nve, system.nve),
+            (self.motion, system.motion),
+            (self.ordered, system.ordered),
+            (self.bare, system.bare is not None),
+        )
         return all(has for wanted, has in asks if wanted)
 
 
@@ -47,7 +53,7 @@ MAIN = (
     Arm("latent", {"task": "latent"}, rest=True),
     Arm("force_difference", {"task": "force_difference", "partner_labels": True}, label_factor=0.5, ordered=True),
     Arm("conservation", {"task": "conservation"}, rest=True, nve=True),
-    Arm("newton", {"task": "newton"}, rest=True, nve=True),
+    Arm("newton", {"task": "newton"}, rest=True, motion=True),
     Arm("more_labels", {"task": "none"}, label_factor=2.0),
 )
 LENGTHS = (
@@ -56,7 +62,7 @@ LENGTHS = (
     Arm("frames_T2_first", {"task": "frames", "length": 2, "targets": "first"}, ordered=True),
     Arm("frames_T3_first", {"task": "frames", "length": 3, "targets": "first"}, ordered=True),
 )
-NEWTON_ONLY = Arm("newton_only", {"task": "newton"}, nve=True, bare=True)
+NEWTON_ONLY = Arm("newton_only", {"task": "newton"}, motion=True, bare=True)
 ARMS = {arm.name: arm for arm in (*MAIN, *LENGTHS, NEWTON_ONLY)}
 
 SMALL = {"backbone": "cartesian", "preset": "small"}

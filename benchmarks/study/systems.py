@@ -38,7 +38,8 @@ class System:
     Attributes:
         prepare: makes its files where they are absent; raises Missing.
         table: the [data] table for a number of labels.
-        nve: every step of constant-energy dynamics, from which forces follow.
+        nve: every step of constant-energy dynamics, from which forces and kinetic energies follow.
+        motion: every step of dynamics from which forces follow; thermostats that scale velocities are allowed.
         ordered: labelled frames have partners of their own; otherwise pairs come from another trajectory.
         uneven: fs; frames follow each other at uneven times up to this.
         bare: the [data] table without any force label, if there is one.
@@ -51,6 +52,7 @@ class System:
     prepare: Callable[[], None]
     table: Callable[[int], dict[str, Any]]
     nve: bool = False
+    motion: bool = False
     ordered: bool = True
     uneven: float | None = None
     bare: Callable[[], dict[str, Any]] | None = None
@@ -147,6 +149,7 @@ def md17(molecule: str) -> System:
         f"random labels; pairs from 1000 ordered frames; scored on {scored}",
         prepare,
         table,
+        motion=True,
         ordered=False,
     )
 
@@ -189,14 +192,14 @@ def isomer_table(labels: int) -> dict[str, Any]:
     return {"path": str(DATA / "isomers.h5"), "labelled": each, **common}
 
 
-def aimd(file: str, name: str, title: str, nve: bool = False) -> System:
+def aimd(file: str, name: str, title: str, *, nve: bool = False, motion: bool = True) -> System:
     """A short plane-wave run, every step stored."""
 
     def prepare() -> None:
         once(DATA / f"{name}.h5", lambda path: hdf5.write(path, read(shared("aimd", file))))
 
     split = "time blocks, 20 frames between them"
-    return System(name, title, split, prepare, by_time(name, gap=20, test_frames=200), nve=nve)
+    return System(name, title, split, prepare, by_time(name, gap=20, test_frames=200), nve=nve, motion=motion)
 
 
 def lips(folder: str) -> System:
@@ -227,6 +230,7 @@ def toy(name: str, title: str, write: Callable[[Path], None]) -> System:
         lambda: once(DATA / f"{name}.h5", write),
         by_time(name),
         nve=True,
+        motion=True,
         bare=without_labels(name),
     )
 
@@ -241,6 +245,7 @@ def xtb(molecule: str) -> System:
         generated(molecule),
         by_time(molecule),
         nve=True,
+        motion=True,
         bare=without_labels(molecule),
     )
 
@@ -261,11 +266,12 @@ SYSTEMS = (
         isomers,
         isomer_table,
         nve=True,
+        motion=True,
         elsewhere=(("isomers_unknown", str(DATA / "isomers_unknown.h5")),),
     ),
     aimd("ethanol_300K.npz", "aimd_ethanol", "ethanol, plane waves, 300 K"),
     aimd("CH4_NVE_dpdata.npz", "aimd_methane", "methane, plane waves, NVE", nve=True),
-    aimd("HC_mp-1096986_300K.npz", "aimd_hydrocarbon", "hydrocarbon crystal, 300 K"),
+    aimd("HC_mp-1096986_300K.npz", "aimd_hydrocarbon", "hydrocarbon crystal, Langevin, 300 K", motion=False),
     lips("Li3P"),
     lips("beta-Li3PS4"),
     lips("P2S5"),

@@ -2,8 +2,12 @@
 
 Positions written at every step of constant-energy velocity Verlet obey r(t+1) − 2 r(t) + r(t−1) = Δt² F(t)/m
 exactly (L. Verlet, Phys. Rev. 159, 98, 1967), so the forces follow from the positions alone, up to the digits that
-were kept. A thermostat adds forces of its own, a coarser stride averages the force over the time between frames. This
-module measures how much of that there is, element by element, before anything learns from it.
+were kept. A stochastic thermostat adds forces of its own, a coarser stride averages the force over the time between
+frames; this module measures how much of that there is, element by element, before anything learns from it.
+
+A thermostat that scales all velocities by one factor (Nosé-Hoover, Berendsen, Bussi) does less harm: it adds −ξ(t) m v,
+a force along one direction in the space of all coordinates, the momenta. Everything here is therefore measured, and
+learnt, across that direction: one of 3N components of a frame is given up, and runs of that kind serve as NVE does.
 """
 
 from __future__ import annotations
@@ -24,6 +28,8 @@ TOLERATED = 0.05
 """Noise over force (root mean squares) at which an element keeps half of its weight."""
 REFUSED_ABOVE = 0.3
 """Noise over force above which the forces of an element are not used."""
+NVE_BELOW = 0.01
+"""Force of a thermostat over the force up to which a run counts as NVE."""
 _ORDER = 6
 _SAMPLES = 2000
 
@@ -37,13 +43,37 @@ def forces_from_motion(trajectory: Trajectory, frames: Integers) -> Floats:
     Returns:
         [K,N,3] eV/Å, whatever moved the atoms.
     """
+    forward, backward, step = _moves(trajectory, frames)
+    mass = atomic_masses[trajectory.atomic_numbers] * AMU_ANGSTROM2_PER_FS2
+    return np.asarray(mass[:, None] * (forward - backward) / np.square(step))
+
+
+def velocities_from_motion(trajectory: Trajectory, frames: Integers) -> Floats:
+    """v(t) = (r(t+1) − r(t−1)) / 2Δt of each triple [K,3], as [K,N,3] Å/fs: those of velocity Verlet, exactly."""
+    forward, backward, step = _moves(trajectory, frames)
+    return np.asarray((forward + backward) / (2 * step))
+
+
+def momentum_direction(atomic_numbers: Integers, velocities: Floats) -> Floats:
+    """Momenta [...,N,3] of a frame divided by their norm over all atoms; zeros where nothing moves."""
+    momenta = atomic_masses[atomic_numbers][:, None] * velocities
+    norm = np.sqrt(np.square(momenta).sum(axis=(-2, -1), keepdims=True))
+    return np.asarray(momenta / np.where(norm > 0, norm, 1.0))
+
+
+def across(vectors: Floats, direction: Floats) -> Floats:
+    """What is left of [...,N,3] without the part along a direction of norm one in the space of all coordinates."""
+    return np.asarray(vectors - (vectors * direction).sum(axis=(-2, -1), keepdims=True) * direction)
+
+
+def _moves(trajectory: Trajectory, frames: Integers) -> tuple[Floats, Floats, Floats]:
+    """r(t+1) − r(t), r(t) − r(t−1) [K,N,3] Å and Δt [K,1,1] fs."""
     before, middle, after = np.asarray(frames, np.int64).reshape(-1, 3).T
     forward = displacements(trajectory, np.stack([middle, after], axis=1))
     backward = displacements(trajectory, np.stack([before, middle], axis=1))
     assert trajectory.times is not None  # there are no triples without times
     step = 0.5 * (trajectory.times[after] - trajectory.times[before])
-    mass = atomic_masses[trajectory.atomic_numbers] * AMU_ANGSTROM2_PER_FS2
-    return np.asarray(mass[:, None] * (forward - backward) / np.square(step)[:, None, None])
+    return forward, backward, step[:, None, None]
 
 
 @dataclass(frozen=True)
@@ -52,11 +82,15 @@ class MotionTest:
 
     force: dict[int, float]
     noise: dict[int, float]
+    """Across the momenta, where a thermostat that scales velocities adds nothing."""
     against: str
     """What the noise was measured against: "stored forces", or "positions alone"."""
     net: float
     """Of positions alone: net force on all atoms over what independent forces would add up to, noise taken off; 0 in
     NVE."""
+
+    friction: float | None
+    """Force of such a thermostat over the force, if stored forces tell it: 0 in NVE."""
 
     @property
     def weights(self) -> dict[int, float]:
@@ -71,7 +105,8 @@ class MotionTest:
     def facts(self) -> str:
         """One line for reports: noise over force per element."""
         parts = [f"{chemical_symbols[z]} {self.noise[z] / max(f, 1e-12):.2g}" for z, f in sorted(self.force.items())]
-        return f"noise over force against {self.against}: {', '.join(parts)}"
+        thermostat = f"; a thermostat adds {self.friction:.2g} of the force" if (self.friction or 0) > NVE_BELOW else ""
+        return f"noise over force against {self.against}: {', '.join(parts)}{thermostat}"
 
 
 def motion_test(trajectory: Trajectory) -> MotionTest:
@@ -80,8 +115,7 @@ def motion_test(trajectory: Trajectory) -> MotionTest:
     Where the trajectory stores forces, they are the measure. Where it does not, there are three signs, and the largest
     counts: the sixth difference in time, which a smooth force does not have and rounding or a stochastic thermostat
     does; the net force, which momentum conservation forbids; and Δt²/12 · F̈, what a second difference over the time
-    between frames misses at most if they were not saved at every step. A thermostat that only rescales velocities
-    shows in none of the three, so a run without forces must be known to be NVE.
+    between frames misses at most if they were not saved at every step.
 
     Raises FramesError if the frames are not ordered, or hold too few consecutive ones.
     """
@@ -93,9 +127,12 @@ def motion_test(trajectory: Trajectory) -> MotionTest:
     if trajectory.forces is not None and len(triples):
         triples = _sample(triples)
         found = forces_from_motion(trajectory, triples)
-        difference = found - trajectory.forces[triples[:, 1]]
-        force = _per_element(trajectory, trajectory.forces[triples[:, 1]])
-        return MotionTest(force, _per_element(trajectory, difference), "stored forces", 0.0)
+        stored = trajectory.forces[triples[:, 1]]
+        direction = momentum_direction(trajectory.atomic_numbers, velocities_from_motion(trajectory, triples))
+        noise = across(found - stored, direction)
+        friction = np.sqrt(np.square(found - stored - noise).sum() / max(np.square(stored).sum(), 1e-300))
+        force = _per_element(trajectory, stored)
+        return MotionTest(force, _per_element(trajectory, noise), "stored forces", 0.0, float(friction))
     half = _ORDER // 2
     long = _sample(chains(trajectory, range(-half - 1, half + 2)))
     if len(long) == 0:
@@ -111,7 +148,7 @@ def motion_test(trajectory: Trajectory) -> MotionTest:
     net = float(np.sqrt(max(0.0, np.square(middle.sum(axis=1)).mean() - 2 * noise_of_sum) / independent))
     force, rough_of, missed_of = (_per_element(trajectory, values) for values in (middle, rough, missed))
     noise = {z: max(rough_of[z], missed_of[z], net * force[z]) for z in force}
-    return MotionTest(force, noise, "positions alone", net)
+    return MotionTest(force, noise, "positions alone", net, None)
 
 
 def enough_for_motion(trajectory: Trajectory) -> bool:
@@ -126,8 +163,8 @@ def require_motion(trajectory: Trajectory) -> MotionTest:
     if not any(weight > 0 for weight in test.weights.values()):
         raise FramesError(
             f"{trajectory.source or 'trajectory'}: its motion does not give forces ({test.facts}; at most "
-            f"{REFUSED_ABOVE:g} can be used). Was a thermostat on, or were frames left out, or digits? Needed are "
-            "positions of every step of an NVE run"
+            f"{REFUSED_ABOVE:g} can be used). Was a stochastic thermostat on, or were frames left out, or digits? "
+            "Needed are positions of every step, at constant energy or with a thermostat that scales all velocities"
         )
     return test
 
@@ -139,14 +176,19 @@ def atom_weights(trajectory: Trajectory) -> Floats:
 
 
 def labelled_by_motion(trajectory: Trajectory) -> Trajectory:
-    """The frames that have a neighbour on both sides, with the forces of the motion as their labels.
+    """The frames that have a neighbour on both sides, with the forces and velocities of the motion.
 
-    Energies and virials are dropped. Raises FramesError as `require_motion`.
+    Forces along the momenta may be those of a thermostat. Energies and virials are dropped. Raises FramesError as
+    `require_motion`.
     """
     test = require_motion(trajectory)
     triples = chains(trajectory, (-1, 0, 1))
-    kept = replace(trajectory[triples[:, 1]], forces=forces_from_motion(trajectory, triples), energies=None)
-    return replace(kept, virials=None).with_notes(f"forces are those of the motion; {test.facts}")
+    found = {
+        "forces": forces_from_motion(trajectory, triples),
+        "velocities": velocities_from_motion(trajectory, triples),
+    }
+    kept = replace(trajectory[triples[:, 1]], energies=None, virials=None, **found)
+    return kept.with_notes(f"forces are those of the motion; {test.facts}")
 
 
 def _per_element(trajectory: Trajectory, values: Floats) -> dict[int, float]:

@@ -122,7 +122,7 @@ def about_forces_of_motion(test: MotionTest) -> Finding:
     """Whether a trajectory that stores no forces has them in its motion."""
     if not any(weight > 0 for weight in test.weights.values()):
         return Finding("OK", f"motion: it does not give forces ({test.facts})")
-    return Finding("OK", f"motion: it gives forces, if no thermostat rescaled velocities ({test.facts})")
+    return Finding("OK", f"motion: it gives forces ({test.facts})")
 
 
 def about_motion(test: VerletTest, work: WorkTest | None, step: float | None) -> Finding:

@@ -12,6 +12,7 @@ from ase.data import atomic_masses
 from torch import Tensor
 
 from frames.data.graph import neighbour_list
+from frames.data.motion import momentum_direction
 from frames.data.periodic import displacements
 from frames.data.timeline import time_step
 from frames.data.trajectory import Trajectory
@@ -32,10 +33,15 @@ class Batch:
     forces: Tensor | None  # [N,3], eV/Å
     virials: Tensor | None  # [G,3,3] float64, eV
     force_weights: Tensor | None = None  # [N], where forces are not equally good
+    unknown: Tensor | None = None  # [N,3], per structure the direction along which they are not known, of norm one
 
     @property
     def structures(self) -> int:
         return len(self.atoms)
+
+    def known(self, errors: Tensor) -> Tensor:
+        """Force errors [N,3] without their part along the unknown direction of each structure."""
+        return errors if self.unknown is None else across(errors, self.unknown, self.structure, self.structures)
 
     def displaced(self, by: Tensor) -> Batch:
         """The batch with every atom moved, without labels: by [N,3] Å, far less than the cutoff.
@@ -45,6 +51,13 @@ class Batch:
         centre, neighbour = self.edge_index
         vectors = self.edge_vectors + by.index_select(0, neighbour) - by.index_select(0, centre)
         return replace(self, edge_vectors=vectors, energies=None, forces=None, virials=None)
+
+
+def across(vectors: Tensor, direction: Tensor, structure: Tensor, structures: int) -> Tensor:
+    """What is left of [N,3] without the part along a direction [N,3] of norm one (or zero) over each structure."""
+    along = (vectors * direction).sum(1)
+    total = along.new_zeros(structures).index_add(0, structure, along)
+    return vectors - total.index_select(0, structure).unsqueeze(1) * direction
 
 
 @dataclass(frozen=True)
@@ -99,6 +112,7 @@ class FrameStore:
             forces=forces,
             virials=virials,
             force_weights=self._weights(frames) if forces is not None else None,
+            unknown=self._unknown(frames) if forces is not None else None,
         )
 
     def _weights(self, frames: Sequence[FrameIndex]) -> Tensor | None:
@@ -106,6 +120,18 @@ class FrameStore:
             return None
         ones = [self._force_weights.get(t, np.ones(self.trajectories[t].atoms)) for t, _ in frames]
         return self._tensor(np.concatenate(ones)).to(self.dtype)
+
+    def _unknown(self, frames: Sequence[FrameIndex]) -> Tensor | None:
+        if not any(t in self._force_weights for t, _ in frames):
+            return None
+        found = []
+        for t, i in frames:
+            run = self.trajectories[t]
+            if t in self._force_weights and run.velocities is not None:
+                found.append(momentum_direction(run.atomic_numbers, run.velocities[i]))
+            else:
+                found.append(np.zeros((run.atoms, 3)))
+        return self._tensor(np.concatenate(found)).to(self.dtype)
 
     def edges(self, frame: FrameIndex) -> int:
         """Number of edges of a frame."""

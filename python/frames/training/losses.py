@@ -20,7 +20,7 @@ def energy_loss(result: Derivatives, batch: Batch) -> Tensor:
 def force_loss(result: Derivatives, batch: Batch) -> Tensor:
     """mean ‖ΔF‖ over atoms, eV/Å: the L2 norm of each atom's force error, not its square (as Equiformer trains)."""
     assert batch.forces is not None
-    error = ((result.forces - batch.forces).pow(2).sum(1) + 1e-12).sqrt()
+    error = (batch.known(result.forces - batch.forces).pow(2).sum(1) + 1e-12).sqrt()
     if batch.force_weights is None:
         return error.mean()
     return (batch.force_weights * error).sum() / batch.force_weights.sum().clamp_min(1e-12)
@@ -51,7 +51,7 @@ class ErrorSums:
                 self.energy_per_atom += float((error / batch.atoms).sum())
                 self.structures += batch.structures
             if batch.forces is not None:
-                delta = (result.forces - batch.forces).double()
+                delta = batch.known(result.forces - batch.forces).double()
                 self.force += float(delta.abs().sum())
                 self.force_square += float(delta.pow(2).sum())
                 self.components += delta.numel()

@@ -114,6 +114,35 @@ def test_a_thermostat_is_refused(labelled: bool) -> None:
 
 
 @pytest.mark.parametrize("labelled", [True, False])
+def nose_hoover(frames: int, step: float = 0.5) -> Trajectory:
+    """The Morse molecule with one Nosé-Hoover thermostat, integrated so that ξ acts on the velocity at full steps."""
+    start = run_morse(1)
+    masses = atomic_masses[NUMBERS][:, None] * AMU_ANGSTROM2_PER_FS2
+    r, v, force = start.positions[0], start.velocities[0], start.forces[0]
+    target, friction = 12 * BOLTZMANN * 300, 0.0
+    stored = []
+    for _ in range(frames):
+        stored.append((r, force))
+        half = v + 0.5 * step * (force / masses - friction * v)
+        friction += step * (float((masses * half * half).sum()) / target - 1) / 400
+        r = r + step * half
+        force = morse(r)[1]
+        v = (half + 0.5 * step * force / masses) / (1 + 0.5 * step * friction)
+    positions, forces = (np.array(values) for values in zip(*stored, strict=True))
+    return Trajectory(NUMBERS, positions, forces=forces, times=np.arange(frames) * step, source="nose-hoover")
+
+
+def test_a_thermostat_that_scales_velocities_leaves_the_other_directions() -> None:
+    run = nose_hoover(2000)
+    found = forces_from_motion(run, chains(run, (-1, 0, 1)))
+    plain = np.sqrt(np.mean(np.square(found - run.forces[1:-1])) / np.mean(np.square(run.forces)))
+    test = motion_test(run)
+    assert plain > 0.05 and test.friction == pytest.approx(plain, rel=0.05)
+    assert all(test.noise[z] < 1e-3 * test.force[z] for z in test.force)
+    assert "a thermostat adds" in test.facts
+    assert motion_test(run_morse(100)).friction == pytest.approx(0, abs=1e-9)
+
+
 def test_a_coarse_stride_is_refused(labelled: bool) -> None:
     run = run_morse(4000)[::24]
     with pytest.raises(FramesError, match="its motion does not give forces"):

@@ -15,7 +15,7 @@ from ase.data import atomic_masses
 from torch import Tensor
 
 from frames.config import AuxiliarySection
-from frames.data.motion import require_motion
+from frames.data.motion import NVE_BELOW, require_motion
 from frames.data.periodic import displacements
 from frames.errors import FramesError
 from frames.nn.potential import Derivatives
@@ -37,7 +37,8 @@ def need(section: AuxiliarySection) -> Need:
 class ConservationTask(AuxiliaryTask):
     """mean |Ê(b) − Ê(a) + K(b) − K(a)| / σ, where σ is the root mean square of K(b) − K(a).
 
-    Needs NVE as the task newton does, and refuses what newton refuses. It costs no second derivatives.
+    Needs NVE, and refuses what newton refuses, and thermostats where stored forces show them; in positions alone one
+    that scales velocities cannot be seen. It costs no second derivatives.
     """
 
     schedule = "constant"
@@ -45,7 +46,13 @@ class ConservationTask(AuxiliaryTask):
     def __init__(self, setting: Setting) -> None:
         super().__init__()
         for t in sorted({chain[0][0] for chain in setting.chains}):
-            require_motion(setting.store.trajectories[t])
+            run = setting.store.trajectories[t]
+            test = require_motion(run)
+            if test.friction is not None and test.friction > NVE_BELOW:
+                raise FramesError(
+                    f"{run.source or 'trajectory'}: its energy is not conserved ({test.facts}); the task conservation "
+                    "needs constant energy, the task newton does not"
+                )
         gained = kinetic_gain(setting.store, setting.chains)
         self.sigma: Tensor
         self.register_buffer("sigma", gained.pow(2).mean().sqrt().clamp_min(1e-9))
