@@ -129,10 +129,10 @@ def motion_test(trajectory: Trajectory) -> MotionTest:
         found = forces_from_motion(trajectory, triples)
         stored = trajectory.forces[triples[:, 1]]
         direction = momentum_direction(trajectory.atomic_numbers, velocities_from_motion(trajectory, triples))
-        noise = across(found - stored, direction)
-        friction = np.sqrt(np.square(found - stored - noise).sum() / max(np.square(stored).sum(), 1e-300))
-        force = _per_element(trajectory, stored)
-        return MotionTest(force, _per_element(trajectory, noise), "stored forces", 0.0, float(friction))
+        rest = across(found - stored, direction)
+        friction = np.sqrt(np.square(found - stored - rest).sum() / max(np.square(stored).sum(), 1e-300))
+        force, noise = _per_element(trajectory, stored), _per_element(trajectory, rest)
+        return MotionTest(force, noise, "stored forces", 0.0, float(friction))
     half = _ORDER // 2
     long = _sample(chains(trajectory, range(-half - 1, half + 2)))
     if len(long) == 0:
@@ -183,11 +183,8 @@ def labelled_by_motion(trajectory: Trajectory) -> Trajectory:
     """
     test = require_motion(trajectory)
     triples = chains(trajectory, (-1, 0, 1))
-    found = {
-        "forces": forces_from_motion(trajectory, triples),
-        "velocities": velocities_from_motion(trajectory, triples),
-    }
-    kept = replace(trajectory[triples[:, 1]], energies=None, virials=None, **found)
+    forces, velocities = forces_from_motion(trajectory, triples), velocities_from_motion(trajectory, triples)
+    kept = replace(trajectory[triples[:, 1]], forces=forces, velocities=velocities, energies=None, virials=None)
     return kept.with_notes(f"forces are those of the motion; {test.facts}")
 
 
