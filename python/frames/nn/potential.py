@@ -80,7 +80,8 @@ class Potential(nn.Module):
         atom_vectors: [N,3,input_vectors], what an auxiliary task tells the backbone about each atom.
         """
         species = self.species_of.index_select(0, atomic_numbers)
-        energies, scalars, vectors = self.backbone(species, edge_index, edge_vectors, atom_vectors)
+        given = () if atom_vectors is None else (atom_vectors,)
+        energies, scalars, vectors = self.backbone(species, edge_index, edge_vectors, *given)
         energies = energies.to(torch.float64) * self.energy_scale + self.energy_reference.index_select(0, species)
         return energies, scalars, vectors
 

@@ -103,7 +103,7 @@ def test_balance_makes_losses_comparable(morse_file: Path, tmp_path: Path) -> No
 
 def test_fine_tuning_starts_where_the_checkpoint_ended(trained: Path, tmp_path: Path) -> None:
     """The same surface counted from another zero: before the first step it is as good as the checkpoint."""
-    run = run_morse(200, seed=2)
+    run = run_morse(400)[200:]
     write(tmp_path / "other.h5", [replace(run, energies=run.energies + 100.0)])
     raw = table(tmp_path / "other.h5", tmp_path / "run", data={"gap": 5}, model={"start": str(trained)})
     config = parse_config(raw, "test")
