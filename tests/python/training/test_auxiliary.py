@@ -213,6 +213,20 @@ def test_resumes_bit_for_bit(morse_file: Path, tmp_path: Path, task: str) -> Non
     assert all(torch.equal(one.model[key], two.model[key]) for key in one.model)
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_no_task_sees_a_held_out_frame(morse_file: Path, task: str) -> None:
+    """In no role, neighbours of unlabelled frames included, and not within the gap either."""
+    raw = {
+        "output": "unused",
+        "data": {"path": str(morse_file), "gap": 25, "labelled": 20, "unlabelled_rest": True},
+        "auxiliary": {"task": task, **NEEDS_LABELS.get(task, {})},
+    }
+    data = load_training_data(parse_config(raw, "test"))
+    held_out = np.array([i for _, i in [*data.validation, *data.test]])
+    assert len(data.used) > (100 if TASKS[task].make.unlabelled else 19)
+    assert min(int(np.abs(held_out - i).min()) for _, i in data.used) > 25
+
+
 def test_weights_and_schedules() -> None:
     assert weight_at(AuxiliarySection(task="none"), 0.0) == 0.0
     frames = AuxiliarySection(task="frames", weight=0.4, decay_end=0.5)
