@@ -32,6 +32,7 @@ class TrainingData:
     test: list[FrameIndex]
     chains: dict[FrameIndex, Chain]  # what the auxiliary task sees with a labelled frame, itself included
     unlabelled: list[Chain]
+    anchor: int = field(default=0, kw_only=True)  # place of the frame with offset 0 in a chain
     split: str  # how the frames were divided, in words
     force_weights: dict[int, Floats] = field(default_factory=dict)  # [N] of runs whose forces are those of the motion
     report: dict[str, Any] = field(default_factory=dict)
@@ -66,6 +67,7 @@ def load_training_data(config: Config) -> TrainingData:
     data = _by_time(config, need) if section.path else _as_given(config, need)
     for path in section.unlabelled:
         _add_unlabelled(data, read(path, units=section.units, time_step=section.time_step), need, config, path)
+    data.anchor = 0 if need is None else need.anchor
     _check_roles(data)
     if any(t in data.force_weights for t, _ in data.train):
         # energies would be off by a constant that nothing determines

@@ -110,7 +110,7 @@ class Trainer:
         whole = self._frames_of_step()
         frames = self.workers.share(whole)
         batch = self.store.batch(frames)
-        result = self.evaluate(batch)
+        result, beside = self._evaluate_jointly(frames, batch)
         # means over the share of this process; weighed by it, their sum over the processes is the mean over the batch
         by_atoms, by_frames = self._atoms(frames) / self._atoms(whole), len(frames) / len(whole)
         losses = {"force": force_loss(result, batch) * by_atoms}
@@ -123,7 +123,7 @@ class Trainer:
         parts = {f"{name}_loss": value.item() * 1e3 for name, value in losses.items()}
         weight = weight_at(self.config.auxiliary, self.progress)
         if weight > 0 and self.task is not None:
-            auxiliary = self._auxiliary_loss(whole, frames, result)
+            auxiliary = self._auxiliary_loss(whole, frames, result, beside)
             loss = loss + weight * auxiliary
             parts["auxiliary_loss"] = auxiliary.item()
         parts = {"learning_rate": rate, **{name: self.workers.total(value) for name, value in parts.items()}}
@@ -154,6 +154,7 @@ class Trainer:
     def compile(self) -> None:
         """Compiles the step for batches of this run; takes half a minute or more. Forgets a former compilation."""
         frames = self.workers.share(self._frames_of_step())
+        frames += self._beside()
         most = max(self.store.edges(frame) for frame in self.data.used)
         compiled = CompiledPotential(self.potential, self.store.batch(frames), most * len(frames))
         batch = self.store.batch(frames)
@@ -236,10 +237,40 @@ class Trainer:
         task = task_of(Setting(self.potential, self.store, auxiliary, sample, self.scale))
         return task.to(self.device, DTYPES[self.config.training.dtype])
 
-    def _auxiliary_loss(self, whole: Sequence[FrameIndex], mine: Sequence[FrameIndex], result: Derivatives) -> Tensor:
+    def _evaluate_jointly(self, frames: Sequence[FrameIndex], batch: Batch) -> tuple[Derivatives, Derivatives | None]:
+        """The labelled frames of this process, and the unlabelled ones whose forces the task wants, in one go."""
+        extra = self._beside()
+        if not extra:
+            return self.evaluate(batch), None
+        both = self.evaluate(self.store.batch([*frames, *extra], labels=False))
+        parts = []
+        for atoms, structures in (
+            (slice(0, len(batch.atomic_numbers)), slice(0, batch.structures)),
+            (slice(len(batch.atomic_numbers), None), slice(batch.structures, None)),
+        ):
+            virials = None if both.virials is None else both.virials[structures]
+            fields = (both.forces[atoms], virials, both.scalars[atoms], both.vectors[atoms])
+            parts.append(Derivatives(both.energies[structures], *fields))
+        return parts[0], parts[1]
+
+    def _beside(self) -> list[FrameIndex]:
+        """The unlabelled frames of this step and process whose forces the task wants."""
+        if self.task is None or not self.task.with_forces or not self.data.unlabelled:
+            return []
+        anchor = self.data.anchor
+        return [chain[anchor] for chain in self.workers.share(self._unlabelled_of_step(self.batch_size))]
+
+    def _auxiliary_loss(
+        self,
+        whole: Sequence[FrameIndex],
+        mine: Sequence[FrameIndex],
+        result: Derivatives,
+        beside: Derivatives | None = None,
+    ) -> Tensor:
         """Mean over the chains of the labelled batch and as many unlabelled ones as there are frames in it.
 
-        Of the whole batch, this process computes what starts at its own frames; `result` is of those.
+        Of the whole batch, this process computes what starts at its own frames; `result` is of those, `beside` of the
+        unlabelled ones, if the task wanted their forces.
         """
         assert self.task is not None
         losses: list[Tensor] = []
@@ -259,7 +290,7 @@ class Trainer:
             chains = self._unlabelled_of_step(len(whole))
             if own_chains := workers.share(chains):
                 share = self._atoms([c[0] for c in own_chains]) / self._atoms([c[0] for c in chains])
-                losses.append(self.task(own_chains, None, self, random) * share)
+                losses.append(self.task(own_chains, beside, self, random) * share)
         return torch.stack(losses).sum() / kinds if losses else result.forces.new_zeros(())
 
     def _atoms(self, frames: Sequence[FrameIndex]) -> int:

@@ -270,3 +270,17 @@ def test_unordered_frames_give_no_pairs(morse_trajectory: Trajectory, tmp_path: 
     config = parse_config(raw, "test")
     with pytest.raises(FramesError, match=r"auxiliary\.task = 'latent': there are no frames that it could use"):
         Trainer(config, load_training_data(config))
+
+
+def test_one_evaluation_of_labelled_and_unlabelled_frames(morse_file: Path) -> None:
+    """Evaluated in one batch, they give what they give apart."""
+    trainer = make(morse_file, "newton")
+    frames = trainer._frames_of_step()
+    batch = trainer.store.batch(frames)
+    result, beside = trainer._evaluate_jointly(frames, batch)
+    assert beside is not None
+    alone = trainer.evaluate(batch)
+    for name in ("energies", "forces", "scalars", "vectors"):
+        torch.testing.assert_close(getattr(result, name), getattr(alone, name), rtol=1e-9, atol=1e-11)
+    joint = trainer._auxiliary_loss(frames, frames, result, beside)
+    assert joint.item() == pytest.approx(trainer._auxiliary_loss(frames, frames, alone).item(), rel=1e-9)

@@ -101,12 +101,15 @@ class AuxiliaryTask(nn.Module, ABC):
         labelled, unlabelled: whether chains through labelled frames, and those of data.unlabelled, are used.
         weight: the default of auxiliary.weight.
         schedule: the default of auxiliary.schedule.
+        with_forces: the forces of unlabelled frames with offset 0 are wanted; they are evaluated in one batch with the
+            labelled frames, which costs far less than a second one.
     """
 
     labelled: ClassVar[bool] = True
     unlabelled: ClassVar[bool] = True
     weight: ClassVar[float] = 0.1
     schedule: ClassVar[Literal["decay", "constant"]] = "decay"
+    with_forces: ClassVar[bool] = False
 
     @abstractmethod
     def forward(

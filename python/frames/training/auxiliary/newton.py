@@ -34,6 +34,7 @@ class NewtonTask(AuxiliaryTask):
     labelled = False  # those have better forces
     weight = 1.0
     schedule = "constant"
+    with_forces = True
 
     def __init__(self, setting: Setting) -> None:
         super().__init__()
@@ -47,7 +48,7 @@ class NewtonTask(AuxiliaryTask):
         """See `AuxiliaryTask.forward`."""
         frames = [chain[1] for chain in chains]
         batch = model.store.batch(frames, labels=False)
-        result = model.evaluate(batch)
+        result = anchor or model.evaluate(batch)
         target, direction = (t.to(result.forces) for t in motion_forces(model.store, chains))
         error = across(result.forces - target, direction, batch.structure, batch.structures)
         for t in {t for t, _ in frames} - set(self.weights):  # a run too short to be in the sample
