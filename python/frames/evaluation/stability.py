@@ -93,9 +93,8 @@ def run_stability(
     expected = _histogram(reference, atoms, pairs, edges)
     atoms.calc = FramesCalculator(model)
     MaxwellBoltzmannDistribution(atoms, temperature_K=conditions.temperature, rng=random)
-    dynamics: Any = Langevin(
-        atoms, conditions.time_step * fs, temperature_K=conditions.temperature, friction=FRICTION / fs, rng=random
-    )
+    thermostat = {"temperature_K": conditions.temperature, "friction": FRICTION / fs}
+    dynamics: Any = Langevin(atoms, conditions.time_step * fs, rng=random, fixcm=False, **thermostat)
     steps = max(LOOK_EVERY, round(1000 * conditions.picoseconds / conditions.time_step))
     counts, temperatures, broke, done = np.zeros(len(edges) - 1), [], None, 0
     while done < steps and broke is None:

@@ -105,7 +105,10 @@ def test_fine_tuning_starts_where_the_checkpoint_ended(trained: Path, tmp_path: 
     """The same surface counted from another zero: before the first step it is as good as the checkpoint."""
     run = run_morse(400)[200:]
     write(tmp_path / "other.h5", [replace(run, energies=run.energies + 100.0)])
-    raw = table(tmp_path / "other.h5", tmp_path / "run", data={"gap": 5}, model={"start": str(trained)})
+    gentle = {"learning_rate": 3e-4, "steps": 100}
+    raw = table(
+        tmp_path / "other.h5", tmp_path / "run", data={"gap": 5}, model={"start": str(trained)}, training=gentle
+    )
     config = parse_config(raw, "test")
     trainer = Trainer(config, load_training_data(config))
     checkpoint = load_checkpoint(trained)
