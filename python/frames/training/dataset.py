@@ -129,7 +129,10 @@ def _by_time(config: Config, need: Need | None) -> TrainingData:
             gap=section.gap,
         )
         chains = _chains(t, run, need, split.train, config.training.seed)
-        labelled = _evenly([i for _, i in sorted(chains)] or split.train.tolist(), section.labelled)
+        # frames with partners, if that leaves as many labels as are asked for
+        anchored = [i for _, i in sorted(chains)]
+        wanted = section.labelled or len(anchored)
+        labelled = _evenly(anchored if 0 < wanted <= len(anchored) else split.train.tolist(), section.labelled)
         for i in labelled:
             data.train.append((t, i))
             if (t, i) in chains:

@@ -227,6 +227,20 @@ def test_no_task_sees_a_held_out_frame(morse_file: Path, task: str) -> None:
     assert min(int(np.abs(held_out - i).min()) for _, i in data.used) > 25
 
 
+def test_few_chains_do_not_cost_labels(tmp_path: Path) -> None:
+    """Frames without partners are labelled where those with partners are too few."""
+    run = run_morse(400)
+    kept = np.flatnonzero(np.arange(400) % 7 < 2)  # no three in a row
+    write(tmp_path / "thin.h5", [run[[*kept[:50], 176, 177, 178, *kept[60:]]]])
+    raw = {
+        "output": "unused",
+        "data": {"path": str(tmp_path / "thin.h5"), "gap": 2, "labelled": 30},
+        "auxiliary": {"task": "latent"},
+    }
+    data = load_training_data(parse_config(raw, "test"))
+    assert len(data.train) == 30 and len(data.chains) <= 2
+
+
 def test_weights_and_schedules() -> None:
     assert weight_at(AuxiliarySection(task="none"), 0.0) == 0.0
     frames = AuxiliarySection(task="frames", weight=0.4, decay_end=0.5)
