@@ -32,6 +32,7 @@ class DataSection(_Section):
     validation: str | None = None
     test: str | None = None
     unlabelled: list[str] = []  # ordered trajectories that supply pairs without labels
+    unlabelled_rest: bool = False  # with path: the training frames beyond `labelled` supply pairs too
     units: str | None = None  # overrides what the reader assumes, as "kcal/mol"
     time_step: float | None = Field(default=None, gt=0)  # fs, where the file does not say it
     validation_fraction: float = Field(default=0.1, gt=0, lt=0.5)
@@ -49,6 +50,8 @@ class DataSection(_Section):
             raise ValueError("train needs validation beside it")
         if self.path is not None and (self.validation or self.test):
             raise ValueError("validation and test belong to train; path is split by time")
+        if self.unlabelled_rest and self.path is None:
+            raise ValueError("unlabelled_rest belongs to path; name other trajectories in unlabelled")
         return self
 
 
@@ -57,21 +60,58 @@ class ModelSection(_Section):
     preset: str | None = None
     cutoff: float = Field(default=5.0, gt=0)  # Å
     settings: dict[str, Any] = {}
+    start: str | None = None  # checkpoint to go on from with other data; the model is then that of the checkpoint
 
 
 class AuxiliarySection(_Section):
-    """λaux(t) = weight · (1 − t/decay_end)² for t < decay_end, then 0; t runs from 0 to 1 over the training."""
+    """What is learnt beside the labels (frames/training/auxiliary).
 
-    task: Literal["none", "frames"] = "frames"
-    weight: float = Field(default=0.1, ge=0)
+    With the schedule "decay", λaux(t) = weight · (1 − t/decay_end)² for t < decay_end, then 0; t runs from 0 to 1 over
+    the training. With "constant" it is the weight throughout. Not given, weight and schedule are those of the task.
+    """
+
+    task: Literal[
+        "none",
+        "frames",
+        "shuffled",
+        "gaussian",
+        "single_frame",
+        "dens",
+        "newton",
+        "conservation",
+        "latent",
+        "force_difference",
+    ] = "frames"
+    weight: float | None = Field(default=None, ge=0)
+    schedule: Literal["decay", "constant"] | None = None
     decay_end: float = Field(default=0.8, gt=0, le=1)
-    stride: int = Field(default=1, ge=1)  # time steps between the two frames
+    stride: int = Field(default=1, ge=1)  # time steps between successive frames of the task
+    length: int = Field(default=1, ge=1, le=3)  # frames: T, displacements that are predicted at once
+    targets: Literal["adjacent", "first"] = "adjacent"  # frames: between successive frames, or from the first
+    longest: float | None = Field(default=None, gt=0)  # fs; frames: pairs of successive frames at uneven times
+    noise: float | None = Field(default=None, gt=0)  # Å per component; gaussian and dens
     partner_labels: bool = False  # also use the labels of the partner frames
+
+    @model_validator(mode="after")
+    def _belongs(self) -> AuxiliarySection:
+        given = self.model_fields_set
+        for key, tasks in {
+            "length": ("frames",),
+            "targets": ("frames",),
+            "longest": ("frames",),
+            "noise": ("gaussian", "dens"),
+        }.items():
+            if key in given and self.task not in tasks:
+                raise ValueError(f"{key} belongs to the task {' or '.join(tasks)}, and task is {self.task!r}")
+        if self.longest is not None and (self.length > 1 or self.stride > 1):
+            raise ValueError("longest takes pairs as they follow each other; length and stride are 1 with it")
+        return self
 
 
 class TrainingSection(_Section):
     steps: int = Field(default=20000, ge=1)
     minutes: float | None = Field(default=None, gt=0)  # ends, schedule included, after this time at the latest
+    clock: Literal["wall", "cpu"] = "wall"  # of minutes; CPU time makes trainings comparable on a busy machine
     batch_size: int = Field(default=5, ge=1)
     learning_rate: float | None = Field(default=None, gt=0)  # 3e-3 for cartesian, 5e-4 for equiformer
     warmup: float = Field(default=0.02, ge=0, lt=1)  # fraction of the training
@@ -79,6 +119,8 @@ class TrainingSection(_Section):
     energy_weight: float = Field(default=1.0, ge=0)
     force_weight: float = Field(default=1.0, ge=0)
     virial_weight: float = Field(default=0.0, ge=0)
+    balance: bool = False  # divide each loss by the spread of its labels, so that weights of 1 are even
+    patience: int | None = Field(default=None, ge=1)  # end after so many validations without a lower force error
     clip_gradient: float = Field(default=10.0, gt=0)
     ema: float = Field(default=0.999, ge=0, lt=1)
     seed: int = Field(default=0, ge=0)
@@ -120,9 +162,11 @@ def load_config(path: str | Path) -> tuple[Config, dict[str, Any]]:
         if data[key] is not None:
             data[key] = _existing(folder, data[key], f"{path}: data.{key}")
     data["unlabelled"] = [_existing(folder, p, f"{path}: data.unlabelled") for p in data["unlabelled"]]
-    return config.model_copy(
-        update={"data": DataSection.model_validate(data), "output": str(folder / config.output)}
-    ), raw
+    update: dict[str, Any] = {"data": DataSection.model_validate(data), "output": str(folder / config.output)}
+    if config.model.start is not None:
+        start = _existing(folder, config.model.start, f"{path}: model.start")
+        update["model"] = config.model.model_copy(update={"start": start})
+    return config.model_copy(update=update), raw
 
 
 def parse_config(raw: dict[str, Any], source: str) -> Config:

@@ -26,6 +26,9 @@ BOHR = 0.529177210544
 ATOMIC_MASS = 1.66053906892e-27
 """amu in kg, CODATA 2022."""
 
+GIGAPASCAL = 1e-21 / ELEMENTARY_CHARGE
+"""1 GPa in eV/Å³."""
+
 AMU_ANGSTROM2_PER_FS2 = ATOMIC_MASS * 1e10 / ELEMENTARY_CHARGE
 """1 amu Å²/fs² in eV. Acceleration in Å/fs² = force in eV/Å / (mass in amu * this number)."""
 

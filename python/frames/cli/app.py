@@ -1,4 +1,4 @@
-"""`frames train`, `export`, `check`, and the sub-commands of `frames data`. Heavy imports happen inside commands."""
+"""The commands `frames train`, `export`, `check` and `evaluate`. Heavy imports happen inside commands."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.table import Table
 from frames import __version__
 from frames.cli.bench import bench
 from frames.cli.data import app as data_app
+from frames.cli.evaluate import evaluate
 from frames.errors import FramesError
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.command()(bench)
+app.command()(evaluate)
 console = Console()
 
 
@@ -54,6 +56,8 @@ def train(
     from frames.training.loop import BEST, CURVE, METRICS, Run
 
     report = Run(checked, raw, console).execute(resume=resume)
+    if not report:  # of a process that is not the first
+        return
     table = Table("errors of the best parameters", "validation", "test")
     units = {
         "force_mae_mev_per_angstrom": "force MAE (meV/Å)",
@@ -62,7 +66,7 @@ def train(
         "energy_mae_mev_per_atom": "energy MAE (meV/atom)",
     }
     for key, label in units.items():
-        cells = [f"{report[role][key]:.2f}" if role in report else "–" for role in ("validation", "test")]
+        cells = [f"{report[role][key]:.2f}" if key in report.get(role, {}) else "–" for role in ("validation", "test")]
         table.add_row(label, *cells)
     console.print(table)
     folder = Path(checked.output)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from frames.data import verdict
+from frames.data.motion import enough_for_motion, motion_test
 from frames.data.periodic import displacements
 from frames.data.timeline import looks_consecutive, pairs, time_step
 from frames.data.trajectory import Floats, Integers, Trajectory
@@ -89,6 +90,8 @@ def self_test(trajectory: Trajectory) -> SelfTest:
         return SelfTest(work, verlet, (*findings, verdict.about_coarse()))
     if work is not None:
         findings.append(verdict.about_work(work))
+    if trajectory.ordered and trajectory.forces is None and enough_for_motion(trajectory):
+        findings.append(verdict.about_forces_of_motion(motion_test(trajectory)))
     if verlet is not None:
         findings.append(verdict.about_motion(verlet, work, time_step(trajectory)))
     return SelfTest(work, verlet, tuple(findings))

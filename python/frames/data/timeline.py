@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -73,6 +75,49 @@ def _pairs_of_run(frames: Integers, times: np.ndarray, interval: float, step: fl
     later = later[inside]
     hit = np.abs(sorted_times[later] - sorted_times[inside] - interval) < tolerance
     return np.stack([frames[inside[hit]], frames[later[hit]]], axis=1).astype(np.int64)
+
+
+def chains(trajectory: Trajectory, offsets: Sequence[int], step: float | None = None) -> Integers:
+    """Frames of one run at the times t + offset · step for every offset, wherever all of them exist.
+
+    Args:
+        offsets: in time steps; one of them is 0, the frame t itself.
+        step: the time step in fs; that of the trajectory if None.
+
+    Returns:
+        [P,len(offsets)] indices of frames, sorted by the one with offset 0.
+
+    Raises:
+        FramesError: as `pairs`.
+    """
+    if 0 not in offsets:
+        raise ValueError(f"offsets must contain 0, got {list(offsets)}")
+    ordered = sorted(set(offsets))
+    found: Integers = np.arange(len(trajectory), dtype=np.int64)[:, None]
+    for before, after in pairwise(ordered):
+        following = pairs(trajectory, after - before, step)
+        next_of = np.full(len(trajectory), -1, np.int64)
+        next_of[following[:, 0]] = following[:, 1]
+        last = next_of[found[:, -1]]
+        found = np.column_stack([found, last])[last >= 0]
+    found = found[:, [ordered.index(offset) for offset in offsets]]
+    return found[np.argsort(found[:, list(offsets).index(0)], kind="stable")]
+
+
+def successive(trajectory: Trajectory, longest: float) -> Integers:
+    """Pairs [P,2] of frames that follow each other in one run, at most `longest` fs apart and however unevenly.
+
+    For trajectories that were thinned out irregularly. Raises FramesError if the order of the frames is unknown.
+    """
+    if trajectory.times is None:
+        raise FramesError(
+            f"{trajectory.source or 'trajectory'}: the order of the frames is unknown, so there are no pairs"
+        )
+    order = np.lexsort((trajectory.times, trajectory.runs))
+    gap = np.diff(trajectory.times[order])
+    good = (np.diff(trajectory.runs[order]) == 0) & (gap > 0) & (gap <= longest * (1 + TIME_TOLERANCE))
+    found = np.stack([order[:-1][good], order[1:][good]], axis=1).astype(np.int64)
+    return found[np.argsort(found[:, 0], kind="stable")]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from frames.data.trajectory import Trajectory
 from frames.units import ENERGY_UNITS, conversion
 
 if TYPE_CHECKING:
+    from frames.data.motion import MotionTest
     from frames.data.selftest import VerletTest, WorkTest
 
 LEVELS = ("OK", "WARNING", "FAIL")
@@ -115,6 +116,13 @@ def about_work(test: WorkTest) -> Finding:
     if test.correlation < 0.99:
         return Finding("WARNING", f"work: the forces account for the energies only roughly ({facts})")
     return Finding("OK", f"work: the forces account for the energies ({facts})")
+
+
+def about_forces_of_motion(test: MotionTest) -> Finding:
+    """Whether a trajectory that stores no forces has them in its motion."""
+    if not any(weight > 0 for weight in test.weights.values()):
+        return Finding("OK", f"motion: it does not give forces ({test.facts})")
+    return Finding("OK", f"motion: it gives forces ({test.facts})")
 
 
 def about_motion(test: VerletTest, work: WorkTest | None, step: float | None) -> Finding:

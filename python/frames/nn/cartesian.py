@@ -161,6 +161,7 @@ class CartesianBackbone(nn.Module):
     Attributes:
         receptive_layers: aggregations over neighbours, the embedding included.
         scalar_width, vector_width: of the node features that `forward` returns.
+        input_vectors: channels of the vectors per atom that `forward` takes.
     """
 
     def __init__(self, species: int, cutoff: float, settings: CartesianSettings) -> None:
@@ -169,6 +170,7 @@ class CartesianBackbone(nn.Module):
         self.receptive_layers = 1 + settings.layers
         self.scalar_width = 3 * c
         self.vector_width = c
+        self.input_vectors = c
         self.basis = RadialBasis(settings.radial_functions, cutoff)
         self.embedding = Embedding(species, settings)
         self.interactions = nn.ModuleList(Interaction(settings, cutoff) for _ in range(settings.layers))
@@ -179,19 +181,24 @@ class CartesianBackbone(nn.Module):
         self.register_buffer("neighbour_norm", torch.tensor([1.0 / math.sqrt(settings.average_neighbours)]))
         self.register_buffer("matrices", basis_matrices().view(9, 9).to(torch.get_default_dtype()), persistent=False)
 
-    def forward(self, species: Tensor, edge_index: Tensor, edge_vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, species: Tensor, edge_index: Tensor, edge_vectors: Tensor, atom_vectors: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Dimensionless energies [N], scalars [N, scalar_width] and polar vectors [N, 3, vector_width].
 
         Args:
             species: [N] int64, index into the table of elements.
             edge_index: [2, E] int64, row 0 the centres, row 1 the neighbours; both directions are present.
             edge_vectors: [E, 3] from the centre to the neighbour, Å.
+            atom_vectors: [N, 3, input_vectors] added to the vectors of the embedding; only auxiliary tasks give any.
         """
         distances = torch.sqrt((edge_vectors * edge_vectors).sum(1))
         directions = direction_tensors(edge_vectors / distances.unsqueeze(1))
         basis = self.basis(distances)
         norm = self.neighbour_norm
         x = self.embedding(species, edge_index, basis, directions, norm)
+        if atom_vectors is not None:
+            x = torch.cat((x[:, 0:1], x[:, 1:4] + atom_vectors, x[:, 4:9]), 1)
         for interaction in self.interactions:
             x = interaction(x, edge_index, basis, distances, norm, self.matrices)
         x = saturate(x)

@@ -136,6 +136,7 @@ class EquiformerBackbone(nn.Module):
     Attributes:
         receptive_layers: neighbour aggregations; the energy of an atom sees as many cutoffs far.
         scalar_width, vector_width: channels of the node features.
+        input_vectors: channels of the vectors per atom that `forward` takes.
     """
 
     def __init__(self, species: int, cutoff: float, settings: EquiformerSettings) -> None:
@@ -149,6 +150,8 @@ class EquiformerBackbone(nn.Module):
         self.receptive_layers = settings.layers + 1
         self.scalar_width = settings.feature_scalars
         self.vector_width = settings.feature_vectors
+        self.input_vectors = irreps.count(o3.Irrep("1e"))
+        self.vector_start = irreps.count(o3.Irrep("0e"))  # scalars come first, then the vectors
         self.degree_scale = settings.average_degree**-0.5
         self.embedding = nn.Embedding(species, irreps.count(o3.Irrep("0e")))
         self.embed = o3.Linear(o3.Irreps(f"{irreps.count(o3.Irrep('0e'))}x0e"), irreps, biases=True)
@@ -169,9 +172,12 @@ class EquiformerBackbone(nn.Module):
             nn.Linear(settings.feature_scalars, 1),
         )
 
-    def forward(self, species: Tensor, edge_index: Tensor, edge_vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, species: Tensor, edge_index: Tensor, edge_vectors: Tensor, atom_vectors: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """species [N], edge_index [2,E], edge_vectors [E,3] Å → energies [N], scalars [N,S], vectors [N,3,V].
 
+        atom_vectors [N,3,input_vectors] are added to the vectors of the embedding; only auxiliary tasks give any.
         Vectors are even under inversion: Equiformer is equivariant to rotations only.
         """
         distance = edge_vectors.pow(2).sum(1).sqrt()
@@ -184,6 +190,11 @@ class EquiformerBackbone(nn.Module):
         degree = self.degree_product(start, sh, self.degree_radial(basis)) * fade.unsqueeze(1)
         total = degree.new_zeros(species.size(0), degree.size(1)).index_add(0, edge_index[0], degree)
         x = x + self.degree_project(total) * self.degree_scale
+        if atom_vectors is not None:
+            given = atom_vectors.index_select(1, torch.tensor([1, 2, 0], device=x.device)).transpose(1, 2)
+            start_v, end_v = self.vector_start, self.vector_start + 3 * self.input_vectors
+            added = x[:, start_v:end_v] + given.reshape(x.size(0), -1)
+            x = torch.cat((x[:, :start_v], added, x[:, end_v:]), 1)
         for block in self.blocks:
             x = block(x, edge_index, sh, basis, fade)
         x = self.norm(x)

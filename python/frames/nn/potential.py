@@ -73,11 +73,15 @@ class Potential(nn.Module):
 
     @torch.jit.unused
     def with_features(
-        self, atomic_numbers: Tensor, edge_index: Tensor, edge_vectors: Tensor
+        self, atomic_numbers: Tensor, edge_index: Tensor, edge_vectors: Tensor, atom_vectors: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Energies [N] as `forward`, and the node features: scalars [N,S] and vectors [N,3,V] of the last layer."""
+        """Energies [N] as `forward`, and the node features: scalars [N,S] and vectors [N,3,V] of the last layer.
+
+        atom_vectors: [N,3,input_vectors], what an auxiliary task tells the backbone about each atom.
+        """
         species = self.species_of.index_select(0, atomic_numbers)
-        energies, scalars, vectors = self.backbone(species, edge_index, edge_vectors)
+        given = () if atom_vectors is None else (atom_vectors,)
+        energies, scalars, vectors = self.backbone(species, edge_index, edge_vectors, *given)
         energies = energies.to(torch.float64) * self.energy_scale + self.energy_reference.index_select(0, species)
         return energies, scalars, vectors
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,7 +12,9 @@ from ase.data import atomic_masses
 from torch import Tensor
 
 from frames.data.graph import neighbour_list
+from frames.data.motion import momentum_direction
 from frames.data.periodic import displacements
+from frames.data.timeline import time_step
 from frames.data.trajectory import Trajectory
 
 FrameIndex = tuple[int, int]  # (which trajectory of the list, which frame in it)
@@ -30,10 +32,32 @@ class Batch:
     energies: Tensor | None  # [G] float64, eV
     forces: Tensor | None  # [N,3], eV/Å
     virials: Tensor | None  # [G,3,3] float64, eV
+    force_weights: Tensor | None = None  # [N], where forces are not equally good
+    unknown: Tensor | None = None  # [N,3], per structure the direction along which they are not known, of norm one
 
     @property
     def structures(self) -> int:
         return len(self.atoms)
+
+    def known(self, errors: Tensor) -> Tensor:
+        """Force errors [N,3] without their part along the unknown direction of each structure."""
+        return errors if self.unknown is None else across(errors, self.unknown, self.structure, self.structures)
+
+    def displaced(self, by: Tensor) -> Batch:
+        """The batch with every atom moved, without labels: by [N,3] Å, far less than the cutoff.
+
+        Pairs stay the same; one that came within the cutoff would weigh next to nothing.
+        """
+        centre, neighbour = self.edge_index
+        vectors = self.edge_vectors + by.index_select(0, neighbour) - by.index_select(0, centre)
+        return replace(self, edge_vectors=vectors, energies=None, forces=None, virials=None)
+
+
+def across(vectors: Tensor, direction: Tensor, structure: Tensor, structures: int) -> Tensor:
+    """What is left of [N,3] without the part along a direction [N,3] of norm one (or zero) over each structure."""
+    along = (vectors * direction).sum(1)
+    total = along.new_zeros(structures).index_add(0, structure, along)
+    return vectors - total.index_select(0, structure).unsqueeze(1) * direction
 
 
 @dataclass(frozen=True)
@@ -57,13 +81,16 @@ class FrameStore:
         device: torch.device,
         *,
         cache_bytes: int = 2 << 30,
+        force_weights: Mapping[int, np.ndarray] | None = None,
     ) -> None:
         self.trajectories = list(trajectories)
         self.cutoff = cutoff
         self.dtype = dtype
         self.device = device
+        self._force_weights = force_weights or {}
         self._cache: OrderedDict[FrameIndex, _Edges] = OrderedDict()
         self._cached_bytes = 0
+        self._steps: dict[int, float] = {}  # fs, time step of a run
         self._cache_bytes = cache_bytes
 
     def batch(self, frames: Sequence[FrameIndex], *, labels: bool = True) -> Batch:
@@ -84,7 +111,27 @@ class FrameStore:
             energies=energies,
             forces=forces,
             virials=virials,
+            force_weights=self._weights(frames) if forces is not None else None,
+            unknown=self._unknown(frames) if forces is not None else None,
         )
+
+    def _weights(self, frames: Sequence[FrameIndex]) -> Tensor | None:
+        if not any(t in self._force_weights for t, _ in frames):
+            return None
+        ones = [self._force_weights.get(t, np.ones(self.trajectories[t].atoms)) for t, _ in frames]
+        return self._tensor(np.concatenate(ones)).to(self.dtype)
+
+    def _unknown(self, frames: Sequence[FrameIndex]) -> Tensor | None:
+        if not any(t in self._force_weights for t, _ in frames):
+            return None
+        found = []
+        for t, i in frames:
+            run = self.trajectories[t]
+            if t in self._force_weights and run.velocities is not None:
+                found.append(momentum_direction(run.atomic_numbers, run.velocities[i]))
+            else:
+                found.append(np.zeros((run.atoms, 3)))
+        return self._tensor(np.concatenate(found)).to(self.dtype)
 
     def edges(self, frame: FrameIndex) -> int:
         """Number of edges of a frame."""
@@ -102,6 +149,17 @@ class FrameStore:
             masses = atomic_masses[run.atomic_numbers]
             moved.append(delta - (masses[:, None] * delta).sum(0) / masses.sum())
         return self._tensor(np.concatenate(moved)).to(self.dtype)
+
+    def steps_between(self, pairs: Sequence[tuple[FrameIndex, ...]]) -> Tensor:
+        """[N,1] time between the first two frames of each, in time steps of their runs, for every atom."""
+        found = []
+        for (t, a), (_, b), *_ in pairs:
+            run = self.trajectories[t]
+            assert run.times is not None
+            if t not in self._steps:
+                self._steps[t] = time_step(run) or 1.0
+            found.append(np.full((run.atoms, 1), (run.times[b] - run.times[a]) / self._steps[t]))
+        return self._tensor(np.concatenate(found))
 
     def _labels(self, frames: Sequence[FrameIndex]) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         runs = [self.trajectories[t] for t, _ in frames]

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from frames.config import Config, DataSection
+from frames.config import Config
 from frames.data.duplicates import find_duplicates
+from frames.data.motion import atom_weights, labelled_by_motion
 from frames.data.readers import read
 from frames.data.selftest import require_sound
 from frames.data.splits import split_by_time
-from frames.data.timeline import pairs
-from frames.data.trajectory import Trajectory, require_labels
+from frames.data.trajectory import Floats, Integers, Trajectory, require_labels
 from frames.errors import FramesError
-from frames.training.auxiliary.base import Pair
+from frames.training.auxiliary.base import Chain, Need
+from frames.training.auxiliary.tasks import TASKS, find_chains, need_of
 from frames.training.batch import FrameIndex
 
 
@@ -29,16 +30,29 @@ class TrainingData:
     train: list[FrameIndex]
     validation: list[FrameIndex]
     test: list[FrameIndex]
-    partner: dict[FrameIndex, FrameIndex]  # the frame that follows a labelled one, positions only
-    unlabelled: list[Pair]
+    chains: dict[FrameIndex, Chain]  # what the auxiliary task sees with a labelled frame, itself included
+    unlabelled: list[Chain]
+    anchor: int = field(default=0, kw_only=True)  # place of the frame with offset 0 in a chain
     split: str  # how the frames were divided, in words
+    force_weights: dict[int, Floats] = field(default_factory=dict)  # [N] of runs whose forces are those of the motion
     report: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def used(self) -> set[FrameIndex]:
+        """Every frame that training sees in any role."""
+        return {*self.train, *(f for chain in (*self.chains.values(), *self.unlabelled) for f in chain)}
+
+    @property
+    def partners(self) -> list[FrameIndex]:
+        """The frames beside the labelled ones in their chains."""
+        return sorted({f for frame, chain in self.chains.items() for f in chain if f != frame})
+
+    @property
     def summary(self) -> str:
-        pairs_text = f"{len(self.partner)} with a partner" if self.partner else "no partners"
+        partners = len(self.partners)
+        pairs_text = f"{partners} partners" if partners else "no partners"
         return (
-            f"{len(self.train)} training frames ({pairs_text}), {len(self.unlabelled)} unlabelled pairs, "
+            f"{len(self.train)} training frames ({pairs_text}), {len(self.unlabelled)} unlabelled pairs or chains, "
             f"{len(self.validation)} validation and {len(self.test)} test frames; split: {self.split}"
         )
 
@@ -49,17 +63,22 @@ def load_training_data(config: Config) -> TrainingData:
     Raises FramesError where files, labels or elements are missing, or frames of two roles coincide.
     """
     section = config.data
-    data = _by_time(config) if section.path else _as_given(config)
+    need = need_of(config.auxiliary)
+    data = _by_time(config, need) if section.path else _as_given(config, need)
     for path in section.unlabelled:
-        _add_unlabelled(
-            data, read(path, units=section.units, time_step=section.time_step), config.auxiliary.stride, path
-        )
+        _add_unlabelled(data, read(path, units=section.units, time_step=section.time_step), need, config, path)
+    data.anchor = 0 if need is None else need.anchor
     _check_roles(data)
+    if any(t in data.force_weights for t, _ in data.train):
+        # energies would be off by a constant that nothing determines
+        data.trajectories = [replace(run, energies=None) for run in data.trajectories]
     data.report.update(
         {
             "split": data.split,
             "train_frames": len(data.train),
-            "partners": len(data.partner),
+            "auxiliary": config.auxiliary.task,
+            "forces_from_motion": bool(data.force_weights),
+            "partners": len(data.partners),
             "unlabelled_pairs": len(data.unlabelled),
             "validation_frames": len(data.validation),
             "test_frames": len(data.test),
@@ -69,22 +88,39 @@ def load_training_data(config: Config) -> TrainingData:
     return data
 
 
-def _read_labelled(section: DataSection, path: str, *, ordered: bool) -> list[Trajectory]:
-    """Trajectories with energies and forces that pass their own tests."""
-    runs = read(path, units=section.units, time_step=section.time_step if ordered else None)
+def _read_labelled(config: Config, path: str, *, ordered: bool) -> list[Trajectory]:
+    """Trajectories with energies and forces that pass their own tests.
+
+    With the task newton, a trajectory that stores no forces is labelled by its motion, and has no energies.
+    """
+    section = config.data
+    by_motion = config.auxiliary.task == "newton"
+    runs = read(path, units=section.units, time_step=section.time_step if ordered or by_motion else None)
     for run in runs:
-        require_labels(run, "energies", "forces")
-        require_sound(run)
+        if not (by_motion and run.forces is None):
+            require_labels(run, "energies", "forces")
+            require_sound(run)
     return runs
 
 
-def _by_time(config: Config) -> TrainingData:
+def _add_runs(data: TrainingData, runs: Sequence[Trajectory]) -> range:
+    """Adds trajectories that are to be labelled, by their motion where they store no forces; their numbers."""
+    start = len(data.trajectories)
+    for run in runs:
+        if run.forces is None:
+            data.force_weights[len(data.trajectories)] = atom_weights(run)
+            run = labelled_by_motion(run)
+        data.trajectories.append(run)
+    return range(start, len(data.trajectories))
+
+
+def _by_time(config: Config, need: Need | None) -> TrainingData:
     """Blocks in time, train | gap | validation | gap | test, in every trajectory of the file."""
     section = config.data
     assert section.path is not None
-    runs = _read_labelled(section, section.path, ordered=True)
-    data = TrainingData(runs, [], [], [], {}, [], "")
-    for t, run in enumerate(runs):
+    data = TrainingData([], [], [], [], {}, [], "")
+    for t in _add_runs(data, _read_labelled(config, section.path, ordered=True)):
+        run = data.trajectories[t]
         split = split_by_time(
             run,
             train=1.0 - section.validation_fraction - section.test_fraction,
@@ -92,25 +128,27 @@ def _by_time(config: Config) -> TrainingData:
             test=section.test_fraction,
             gap=section.gap,
         )
-        followers = dict(pairs(run, config.auxiliary.stride).tolist()) if config.auxiliary.task != "none" else {}
-        inside = set(split.train.tolist())
-        with_partner = [i for i in split.train.tolist() if followers.get(i) in inside]
-        labelled = _evenly(with_partner or split.train.tolist(), section.labelled)
+        chains = _chains(t, run, need, split.train, config.training.seed)
+        # frames with partners, if that leaves as many labels as are asked for
+        anchored = [i for _, i in sorted(chains)]
+        wanted = section.labelled or len(anchored)
+        labelled = _evenly(anchored if 0 < wanted <= len(anchored) else split.train.tolist(), section.labelled)
         for i in labelled:
             data.train.append((t, i))
-            if i in followers and followers[i] in inside:
-                data.partner[(t, i)] = (t, followers[i])
-        used = [i for k, i in [*data.train, *data.partner.values()] if k == t]
-        split.check_gap(np.array(used, np.int64))
+            if (t, i) in chains:
+                data.chains[t, i] = chains[t, i]
+        if section.unlabelled_rest and need is not None and TASKS[config.auxiliary.task].make.unlabelled:
+            data.unlabelled += [chain for frame, chain in sorted(chains.items()) if frame not in data.chains]
+        split.check_gap(np.array([i for k, i in data.used if k == t], np.int64))
         data.validation += [(t, i) for i in _evenly(split.validation.tolist(), section.validation_frames)]
         data.test += [(t, i) for i in _evenly(split.test.tolist(), section.test_frames)]
         data.split = split.kind
     if config.auxiliary.partner_labels:
-        data.train = sorted({*data.train, *data.partner.values()})
+        data.train = sorted({*data.train, *data.partners})
     return data
 
 
-def _as_given(config: Config) -> TrainingData:
+def _as_given(config: Config, need: Need | None) -> TrainingData:
     """Files that somebody else divided. Frames of training that also occur elsewhere are dropped."""
     section = config.data
     assert section.train is not None and section.validation is not None
@@ -121,40 +159,49 @@ def _as_given(config: Config) -> TrainingData:
         if path is None:
             continue
         frames: list[FrameIndex] = []
-        for run in _read_labelled(section, path, ordered=False):
-            frames += [(len(data.trajectories), i) for i in range(len(run))]
-            data.trajectories.append(run)
+        for t in _add_runs(data, _read_labelled(config, path, ordered=False)):
+            frames += [(t, i) for i in range(len(data.trajectories[t]))]
         getattr(data, role).extend(_evenly(frames, limits[role]))
-    if config.auxiliary.task != "none":
-        for t, run in enumerate(data.trajectories):
-            if not run.ordered:
-                continue
+        if role == "train":
             labelled = set(data.train)
-            for a, b in pairs(run, config.auxiliary.stride).tolist():
-                if (t, a) in labelled and (t, b) in labelled:
-                    data.partner[(t, a)] = (t, b)
+            for t, run in enumerate(data.trajectories):
+                if need is not None and (run.ordered or need.offsets == (0,) or need.partner == "random"):
+                    found = _chains(t, run, need, np.arange(len(run)), config.training.seed)
+                    data.chains.update({frame: chain for frame, chain in found.items() if frame in labelled})
     _drop_repeated(data)
+    if config.auxiliary.partner_labels:
+        data.train = sorted({*data.train, *data.partners})
     return data
+
+
+def _chains(t: int, run: Trajectory, need: Need | None, allowed: Integers, seed: int) -> dict[FrameIndex, Chain]:
+    """The chain of every frame of a run that has one, all of it among the allowed frames."""
+    if need is None:
+        return {}
+    found = find_chains(run, need, allowed, seed)
+    return {(t, int(row[need.anchor])): tuple((t, int(i)) for i in row) for row in found}
 
 
 def _drop_repeated(data: TrainingData) -> None:
     """Removes from training every frame that validation or test hold too, and says how many in the report."""
     held: set[FrameIndex] = set()
     for other in {t for t, _ in [*data.validation, *data.test]}:
-        for mine in {t for t, _ in data.train}:
+        for mine in {t for t, _ in data.used}:
             if data.trajectories[mine].atoms == data.trajectories[other].atoms:
                 found = find_duplicates(data.trajectories[mine], data.trajectories[other])
                 held |= {(mine, int(i)) for i, _ in found}
     before = len(data.train)
     data.train = [frame for frame in data.train if frame not in held]
-    data.partner = {a: b for a, b in data.partner.items() if a not in held and b not in held}
+    data.chains = {a: chain for a, chain in data.chains.items() if not held & set(chain)}
     data.report["dropped_from_training"] = before - len(data.train)
     if held:
         data.split += f", {before - len(data.train)} training frames dropped that occur in validation or test"
 
 
-def _add_unlabelled(data: TrainingData, runs: Sequence[Trajectory], stride: int, path: str) -> None:
-    """Pairs of an ordered trajectory, without those that touch a validation or test frame."""
+def _add_unlabelled(
+    data: TrainingData, runs: Sequence[Trajectory], need: Need | None, config: Config, path: str
+) -> None:
+    """Chains of an ordered trajectory, without those that touch a validation or test frame."""
     known = {int(z) for run in data.trajectories for z in run.atomic_numbers}
     for run in runs:
         strange = sorted({int(z) for z in run.atomic_numbers} - known)
@@ -166,9 +213,9 @@ def _add_unlabelled(data: TrainingData, runs: Sequence[Trajectory], stride: int,
             if data.trajectories[other].atoms == run.atoms:
                 held |= {int(i) for i, _ in find_duplicates(run, data.trajectories[other])}
         data.trajectories.append(run)
-        data.unlabelled += [
-            Pair((t, a), (t, b)) for a, b in pairs(run, stride).tolist() if a not in held and b not in held
-        ]
+        away = np.setdiff1d(np.arange(len(run)), list(held))
+        if need is not None and TASKS[config.auxiliary.task].make.unlabelled:
+            data.unlabelled += _chains(t, run, need, away, config.training.seed).values()
 
 
 def _check_roles(data: TrainingData) -> None:
@@ -176,8 +223,7 @@ def _check_roles(data: TrainingData) -> None:
     for name in ("train", "validation"):
         if not getattr(data, name):
             raise FramesError(f"there are no {name} frames; check the fractions, the gap and the files of [data]")
-    seen = {*data.train, *data.partner.values(), *(f for p in data.unlabelled for f in (p.first, p.second))}
-    both = seen & {*data.validation, *data.test}
+    both = data.used & {*data.validation, *data.test}
     if both:
         raise FramesError(f"{len(both)} frames are used in training and held out as well, the first is {min(both)}")
 

@@ -17,6 +17,7 @@ from frames.errors import FramesError
 from frames.training.checkpoint import Checkpoint, averaged_potential, load_checkpoint, save_checkpoint
 from frames.training.dataset import TrainingData, load_training_data
 from frames.training.losses import ErrorSums
+from frames.training.parallel import join_workers, leave_workers
 from frames.training.plots import plot_learning_curve
 from frames.training.trainer import Trainer, predictions
 
@@ -45,31 +46,46 @@ class Run:
         self.raw = raw
         self.console = console
         self.folder = Path(config.output)
+        self.workers = join_workers(config.training.device)
+        if not self.workers.first:
+            console.quiet = True
         self.data: TrainingData = load_training_data(config)
         console.print(self.data.summary)
-        self.trainer = Trainer(config, self.data)
+        self.trainer = Trainer(config, self.data, self.workers)
         self.best = float("inf")
         self.rows: list[dict[str, float]] = []
 
     def execute(self, *, resume: bool) -> dict[str, Any]:
-        """Trains to the end, evaluates the test frames with the best parameters and returns the report."""
+        """Trains to the end, evaluates the test frames with the best parameters and returns the report.
+
+        The report of a process that is not the first of a parallel training is empty.
+        """
+        try:
+            return self._execute(resume)
+        finally:
+            leave_workers()
+
+    def _execute(self, resume: bool) -> dict[str, Any]:
         self._prepare_folder(resume)
         self._compile()
         try:
             self._train()
+            self.workers.wait()
         except KeyboardInterrupt:
             self._save(LAST)
             raise FramesError(
                 f"interrupted at step {self.trainer.step}; the state is in {self.folder / LAST}, go on with --resume"
             ) from None
-        return self._finish()
+        return self._finish() if self.workers.first else {}
 
     def _prepare_folder(self, resume: bool) -> None:
         last = self.folder / LAST
         if resume:
             self._resume(load_checkpoint(last))
             return
-        torch.set_num_threads(self.config.training.threads or self._fastest_threads())
+        alone = self.workers.size == 1
+        torch.set_num_threads(self.config.training.threads or (self._fastest_threads() if alone else 1))
+        self.workers.wait()
         if last.exists():
             raise FramesError(
                 f"{self.folder} holds a training run already: go on with --resume, or choose another output"
@@ -119,24 +135,39 @@ class Run:
 
     def _train(self) -> None:
         trainer, training = self.trainer, self.config.training
+        clock = time.process_time if training.clock == "cpu" else time.perf_counter
         with _progress(self.console) as progress:
             bar = progress.add_task("", total=training.steps, completed=trainer.step, errors="")
             sums: dict[str, list[float]] = {}
+            rate = 0.0
             # at least one step, also where compiling took all of the minutes: there is a checkpoint to evaluate
-            while trainer.progress < 1.0 or not self.rows:
-                start = time.perf_counter()
+            ended = bool(self.rows) and (trainer.progress >= 1.0 or self._stalled())
+            while not ended:
+                start = clock()
                 for key, value in trainer.advance().items():
                     sums.setdefault(key, []).append(value)
-                trainer.seconds += time.perf_counter() - start
-                done = trainer.progress >= 1.0
-                if trainer.step % training.validate_every == 0 or done:
+                spent = clock() - start
+                trainer.seconds = self.workers.from_first(trainer.seconds + spent)
+                rate += (trainer.batch_size / max(spent, 1e-9) - rate) * (0.02 if rate else 1.0)
+                ended = trainer.progress >= 1.0
+                if trainer.step % training.validate_every == 0 or ended:
                     self._validate(sums)
                     sums = {}
-                if trainer.step % training.checkpoint_every == 0 or done:
+                    ended = ended or self._stalled()
+                if trainer.step % training.checkpoint_every == 0 or ended:
                     self._save(LAST)
                 # limited by minutes, the end comes sooner than the last step: show the nearer one
                 total = min(training.steps, int(trainer.step / max(trainer.progress, 1e-9)))
-                progress.update(bar, completed=trainer.step, total=total, errors=self._status())
+                shown = f"{rate:.0f} frames/s  {self._status()}"
+                progress.update(bar, completed=trainer.step, total=total, errors=shown)
+
+    def _stalled(self) -> bool:
+        """Whether the validation error has not fallen for as many validations as the configuration has patience."""
+        patience = self.config.training.patience
+        if patience is None:
+            return False
+        forces = [row["validation_force_mae_mev_per_angstrom"] for row in self.rows]
+        return len(forces) - 1 - int(np.argmin(forces)) >= patience
 
     def _validate(self, sums: dict[str, list[float]]) -> None:
         trainer = self.trainer
@@ -144,15 +175,19 @@ class Run:
         row: dict[str, float] = {"step": trainer.step, "seconds": round(trainer.seconds, 3)}
         row.update({key: float(np.mean(values)) for key, values in sums.items()})
         row["validation_force_mae_mev_per_angstrom"] = errors["force_mae_mev_per_angstrom"]
-        row["validation_energy_mae_mev"] = errors["energy_mae_mev"]
+        if "energy_mae_mev" in errors:
+            row["validation_energy_mae_mev"] = errors["energy_mae_mev"]
         self.rows.append(row)
-        _write_metrics(self.folder / METRICS, self.rows)
+        if self.workers.first:
+            _write_metrics(self.folder / METRICS, self.rows)
         if errors["force_mae_mev_per_angstrom"] < self.best:
             self.best = errors["force_mae_mev_per_angstrom"]
             self._save(BEST, validation=errors)
 
     def _save(self, name: str, **report: Any) -> None:
         trainer = self.trainer
+        if not self.workers.first:
+            return
         save_checkpoint(
             self.folder / name,
             Checkpoint(
@@ -188,13 +223,13 @@ class Run:
         if not self.rows:
             return ""
         force = self.rows[-1]["validation_force_mae_mev_per_angstrom"]
-        energy = self.rows[-1]["validation_energy_mae_mev"]
-        return f"force {force:.1f} meV/Å, energy {energy:.1f} meV"
+        energy = self.rows[-1].get("validation_energy_mae_mev")
+        return f"force {force:.1f} meV/Å" + (f", energy {energy:.1f} meV" if energy is not None else "")
 
     def _finish(self) -> dict[str, Any]:
         plot_learning_curve(self.rows, self.folder / CURVE)
         best = load_checkpoint(self.folder / BEST)
-        report = {**best.report, "seconds": self.trainer.seconds}
+        report = {**best.report, "seconds": self.trainer.seconds, "steps_done": self.trainer.step}
         if self.data.test:
             potential = averaged_potential(best, self.trainer.store.dtype).to(self.trainer.device)
             sums = ErrorSums()

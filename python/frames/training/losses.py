@@ -20,7 +20,10 @@ def energy_loss(result: Derivatives, batch: Batch) -> Tensor:
 def force_loss(result: Derivatives, batch: Batch) -> Tensor:
     """mean ‖ΔF‖ over atoms, eV/Å: the L2 norm of each atom's force error, not its square (as Equiformer trains)."""
     assert batch.forces is not None
-    return ((result.forces - batch.forces).pow(2).sum(1) + 1e-12).sqrt().mean()
+    error = (batch.known(result.forces - batch.forces).pow(2).sum(1) + 1e-12).sqrt()
+    if batch.force_weights is None:
+        return error.mean()
+    return (batch.force_weights * error).sum() / batch.force_weights.sum().clamp_min(1e-12)
 
 
 def virial_loss(result: Derivatives, batch: Batch) -> Tensor:
@@ -46,19 +49,22 @@ class ErrorSums:
                 error = (result.energies - batch.energies).abs()
                 self.energy += float(error.sum())
                 self.energy_per_atom += float((error / batch.atoms).sum())
+                self.structures += batch.structures
             if batch.forces is not None:
-                delta = (result.forces - batch.forces).double()
+                delta = batch.known(result.forces - batch.forces).double()
                 self.force += float(delta.abs().sum())
                 self.force_square += float(delta.pow(2).sum())
                 self.components += delta.numel()
-            self.structures += batch.structures
 
     def errors(self) -> dict[str, float]:
-        """MAE and RMSE in meV and meV/Å; force errors are over components."""
-        n, m = max(self.structures, 1), max(self.components, 1)
+        """MAE and RMSE in meV and meV/Å; force errors are over components, energies absent where there were none."""
+        m = max(self.components, 1)
+        energies = {
+            "energy_mae_mev": 1e3 * self.energy / max(self.structures, 1),
+            "energy_mae_mev_per_atom": 1e3 * self.energy_per_atom / max(self.structures, 1),
+        }
         return {
-            "energy_mae_mev": 1e3 * self.energy / n,
-            "energy_mae_mev_per_atom": 1e3 * self.energy_per_atom / n,
+            **(energies if self.structures else {}),
             "force_mae_mev_per_angstrom": 1e3 * self.force / m,
             "force_rmse_mev_per_angstrom": 1e3 * (self.force_square / m) ** 0.5,
         }

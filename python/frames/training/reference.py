@@ -20,14 +20,41 @@ def energy_reference(
 ) -> Floats:
     """Reference energy per element [S] in eV: least squares of E ≈ Σ_elements n_element · e_element.
 
-    Of all solutions, as there are many when every frame has the same composition, the one of smallest norm.
+    Of all solutions, as there are many when every frame has the same composition, the one of smallest norm; zeros for
+    frames without energies.
     """
+    frames = [(t, i) for t, i in frames if trajectories[t].energies is not None]
+    if not frames:
+        return np.zeros(len(elements))
     counts = np.array(
         [[np.count_nonzero(trajectories[t].atomic_numbers == z) for z in elements] for t, _ in frames], np.float64
     )
     energies = np.array([_energies(trajectories[t])[i] for t, i in frames])
     solution: Floats = np.linalg.lstsq(counts, energies, rcond=None)[0]
     return solution
+
+
+def energy_spread(
+    trajectories: Sequence[Trajectory], frames: Sequence[FrameIndex], elements: Sequence[int], reference: Floats
+) -> float:
+    """Standard deviation of the energy per atom in eV, reference energies taken off; at least 1e-4."""
+    left = []
+    for t, i in frames:
+        run = trajectories[t]
+        if run.energies is not None:
+            own = sum(e * np.count_nonzero(run.atomic_numbers == z) for z, e in zip(elements, reference, strict=True))
+            left.append((run.energies[i] - own) / run.atoms)
+    return max(float(np.std(left)), 1e-4) if left else 1.0
+
+
+def virial_spread(trajectories: Sequence[Trajectory], frames: Sequence[FrameIndex]) -> float:
+    """Root mean square of the virial components per atom in eV; at least 1e-4."""
+    square = []
+    for t, i in frames:
+        virials = trajectories[t].virials
+        if virials is not None:
+            square.append(np.mean(np.square(virials[i] / trajectories[t].atoms)))
+    return max(float(np.sqrt(np.mean(square))), 1e-4) if square else 1.0
 
 
 def force_scale(trajectories: Sequence[Trajectory], frames: Sequence[FrameIndex]) -> float:

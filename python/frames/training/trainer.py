@@ -13,20 +13,27 @@ from torch import Tensor, nn
 
 from frames.config import Config
 from frames.errors import FramesError
-from frames.export import DTYPES, ModelSpec
+from frames.export import DTYPES
 from frames.nn.potential import Derivatives, Potential, evaluate
-from frames.training.auxiliary.base import Pair, pairs_of
-from frames.training.auxiliary.frames import DisplacementTask, displacement_scale
+from frames.training.auxiliary.base import AuxiliaryTask, Chain, Setting
+from frames.training.auxiliary.tasks import task_of, weight_at
 from frames.training.averaging import MovingAverage, learning_rate_factor
 from frames.training.batch import Batch, FrameIndex, FrameStore
 from frames.training.compiled import CompiledPotential, can_compile
 from frames.training.dataset import TrainingData
+from frames.training.initial import first_potential
 from frames.training.losses import ErrorSums, energy_loss, force_loss, virial_loss
-from frames.training.reference import average_neighbours, energy_reference, force_scale, shortest_distances
+from frames.training.parallel import Workers
+from frames.training.reference import (
+    energy_spread,
+    force_scale,
+    shortest_distances,
+    virial_spread,
+)
 
 LEARNING_RATE = {"cartesian": 3e-3, "equiformer": 5e-4}
+CHAIN_SAMPLE = 2000  # chains whose displacements set the scale of the auxiliary loss
 COMPILE_FROM = 4000  # steps: from here on the compilation is paid back
-NEIGHBOUR_SETTING = {"cartesian": "average_neighbours", "equiformer": "average_degree"}
 
 
 class Trainer:
@@ -35,28 +42,31 @@ class Trainer:
     Raises FramesError for settings that the backbone does not have, and when a loss is no longer finite.
     """
 
-    def __init__(self, config: Config, data: TrainingData) -> None:
+    def __init__(self, config: Config, data: TrainingData, workers: Workers | None = None) -> None:
         self.config = config
         self.data = data
+        self.workers = workers or Workers()
         self.device = torch.device(config.training.device)
         if self.device.type == "cuda" and not torch.cuda.is_available():
             raise FramesError("training.device = 'cuda': PyTorch finds no CUDA device here; use device = 'cpu'")
+        if min(config.training.batch_size, len(data.train)) < self.workers.size:
+            raise FramesError(
+                f"training.batch_size = {config.training.batch_size}: {self.workers.size} processes share a batch, so "
+                "it needs at least as many frames"
+            )
         dtype = DTYPES[config.training.dtype]
-        self.store = FrameStore(data.trajectories, config.model.cutoff, dtype, self.device)
-        torch.manual_seed(config.training.seed)
-        self.spec = _spec(config, data)
-        self.potential = self.spec.build(dtype)
-        self.potential.energy_reference.copy_(
-            torch.as_tensor(energy_reference(data.trajectories, data.train, self.spec.elements))
+        self.store = FrameStore(
+            data.trajectories, config.model.cutoff, dtype, self.device, force_weights=data.force_weights
         )
+        torch.manual_seed(config.training.seed)
         self.scale = force_scale(data.trajectories, data.train)
-        self.potential.energy_scale.fill_(self.scale)
-        self.potential.to(self.device)
+        self.spec, self.potential = first_potential(config, data, self.store, self.scale)
+        self.scales = self._loss_scales()
         self.task = self._auxiliary_task()
         self.parameters = list(self.potential.parameters())
-        rate = config.training.learning_rate or LEARNING_RATE[config.model.backbone]
+        rate = config.training.learning_rate or LEARNING_RATE[self.spec.backbone]
         self.optimizer = torch.optim.AdamW(
-            [*self.parameters, *(self.task.parameters() if self.task else ())],
+            [*self.parameters, *(p for p in (self.task.parameters() if self.task else ()) if p.requires_grad)],
             lr=rate,
             weight_decay=config.training.weight_decay,
             amsgrad=True,
@@ -66,7 +76,23 @@ class Trainer:
         self.compiled: CompiledPotential | None = None
         self.step = 0
         self.seconds = 0.0
-        self.shortest = shortest_distances(data.trajectories, data.train, config.model.cutoff)
+        self.shortest = shortest_distances(data.trajectories, data.train, self.spec.cutoff)
+
+    def _loss_scales(self) -> dict[str, float]:
+        """What each loss is divided by: the typical force, so that weights and learning rate do not depend on the
+        system; or with training.balance the spread of the labels."""
+        data, training = self.data, self.config.training
+        scales = dict.fromkeys(("force", "energy", "virial"), self.scale)
+        if training.balance:
+            reference = self.potential.energy_reference.cpu().numpy()
+            scales["energy"] = energy_spread(data.trajectories, data.train, self.spec.elements, reference)
+            scales["virial"] = virial_spread(data.trajectories, data.train)
+        return scales
+
+    @property
+    def batch_size(self) -> int:
+        """Frames of a step, over all processes."""
+        return min(self.config.training.batch_size, len(self.data.train))
 
     @property
     def progress(self) -> float:
@@ -81,28 +107,35 @@ class Trainer:
         rate = self.rate * learning_rate_factor(self.progress, training.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        frames = self._frames_of_step()
+        whole = self._frames_of_step()
+        frames = self.workers.share(whole)
         batch = self.store.batch(frames)
-        result = self._evaluate(batch)
-        force, energy = force_loss(result, batch), energy_loss(result, batch)
-        # in units of the typical force, so that weights and learning rate do not depend on the system
-        loss = (training.force_weight * force + training.energy_weight * energy) / self.scale
-        parts = {"learning_rate": rate, "force_loss": force.item() * 1e3, "energy_loss": energy.item() * 1e3}
+        result, beside = self._evaluate_jointly(frames, batch)
+        # means over the share of this process; weighed by it, their sum over the processes is the mean over the batch
+        by_atoms, by_frames = self._atoms(frames) / self._atoms(whole), len(frames) / len(whole)
+        losses = {"force": force_loss(result, batch) * by_atoms}
+        weights = {"force": training.force_weight, "energy": training.energy_weight, "virial": training.virial_weight}
+        if batch.energies is not None:
+            losses["energy"] = energy_loss(result, batch) * by_frames
         if training.virial_weight > 0:
-            virial = virial_loss(result, batch)
-            loss = loss + training.virial_weight * virial / self.scale
-            parts["virial_loss"] = virial.item() * 1e3
-        weight = self._auxiliary_weight()
-        if weight > 0:
-            auxiliary = self._auxiliary_loss(frames, result)
+            losses["virial"] = virial_loss(result, batch) * by_frames
+        loss = torch.stack([weights[name] * value / self.scales[name] for name, value in losses.items()]).sum()
+        parts = {f"{name}_loss": value.item() * 1e3 for name, value in losses.items()}
+        weight = weight_at(self.config.auxiliary, self.progress)
+        if weight > 0 and self.task is not None:
+            auxiliary = self._auxiliary_loss(whole, frames, result, beside)
             loss = loss + weight * auxiliary
             parts["auxiliary_loss"] = auxiliary.item()
+        parts = {"learning_rate": rate, **{name: self.workers.total(value) for name, value in parts.items()}}
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        self._check(loss)
+        self._check(sum(value for name, value in parts.items() if name != "learning_rate"))
+        self.workers.add_gradients(p for group in self.optimizer.param_groups for p in group["params"])
         nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]["params"], training.clip_gradient)
         self.optimizer.step()
         self.average.update()
+        if self.task is not None:
+            self.task.after_step(self.potential)
         self.step += 1
         return parts
 
@@ -111,7 +144,7 @@ class Trainer:
         """Whether the step is to be compiled: by the configuration, or where it pays and can be done."""
         training = self.config.training
         sizes = {self.data.trajectories[t].atoms for t, _ in self.data.train}
-        possible = can_compile(self.config.model.backbone, sizes) and training.virial_weight == 0
+        possible = can_compile(self.spec.backbone, sizes) and training.virial_weight == 0
         if training.compile and not possible:
             raise FramesError(
                 "training.compile = true: needs backbone = 'cartesian', frames of one size, and virial_weight = 0"
@@ -120,10 +153,9 @@ class Trainer:
 
     def compile(self) -> None:
         """Compiles the step for batches of this run; takes half a minute or more. Forgets a former compilation."""
-        frames = self._frames_of_step()
-        used = [*self.data.train, *self.data.partner.values()]
-        used += [frame for pair in self.data.unlabelled for frame in (pair.first, pair.second)]
-        most = max(self.store.edges(frame) for frame in used)
+        frames = self.workers.share(self._frames_of_step())
+        frames += self._beside()
+        most = max(self.store.edges(frame) for frame in self.data.used)
         compiled = CompiledPotential(self.potential, self.store.batch(frames), most * len(frames))
         batch = self.store.batch(frames)
         compiled.evaluate(batch).forces.sum().backward()
@@ -181,81 +213,114 @@ class Trainer:
 
     def _frames_of_step(self) -> list[FrameIndex]:
         """A batch drawn without replacement within an epoch; a function of seed and step alone."""
-        train, size = self.data.train, min(self.config.training.batch_size, len(self.data.train))
+        train, size = self.data.train, self.batch_size
         per_epoch = len(train) // size
         epoch, place = divmod(self.step, per_epoch)
         order = np.random.default_rng([self.config.training.seed, epoch]).permutation(len(train))
         return [train[i] for i in order[place * size : (place + 1) * size]]
 
-    def _auxiliary_task(self) -> DisplacementTask | None:
+    def _auxiliary_task(self) -> AuxiliaryTask | None:
         auxiliary = self.config.auxiliary
         if auxiliary.task == "none" or auxiliary.weight == 0:
             return None
-        pairs = [*pairs_of(self.data.train, self.data.partner), *self.data.unlabelled][:2000]
-        if not pairs:
+        chains = [*self.data.chains.values(), *self.data.unlabelled]
+        if not chains:
+            # a training set whose labels are its motion needs nothing beside
+            if auxiliary.task == "newton" and self.data.force_weights:
+                return None
             raise FramesError(
-                "auxiliary.task = 'frames': there are no pairs of consecutive frames; the training frames are not "
-                "ordered in time. Name ordered trajectories in data.unlabelled, or set auxiliary.task = 'none'"
+                f"auxiliary.task = {auxiliary.task!r}: there are no frames that it could use: no consecutive ones, as "
+                "the training frames are not ordered in time, or none of these times. Name ordered trajectories in "
+                "data.unlabelled, or set auxiliary.task = 'none'"
             )
-        moved = self.store.displacements([p.first for p in pairs], [p.second for p in pairs])
-        numbers = np.concatenate([self.data.trajectories[p.first[0]].atomic_numbers for p in pairs])
-        species = self.potential.species_of[torch.as_tensor(numbers, device=self.device)]
-        backbone: Any = self.potential.backbone
-        task = DisplacementTask(
-            backbone.scalar_width, backbone.vector_width, displacement_scale(moved, species, len(self.spec.elements))
-        )
+        sample = [chains[i] for i in np.unique(np.linspace(0, len(chains) - 1, CHAIN_SAMPLE).astype(int))]
+        task = task_of(Setting(self.potential, self.store, auxiliary, sample, self.scale))
         return task.to(self.device, DTYPES[self.config.training.dtype])
 
-    def _auxiliary_weight(self) -> float:
-        auxiliary = self.config.auxiliary
-        if self.task is None or self.progress >= auxiliary.decay_end:
-            return 0.0
-        return auxiliary.weight * (1.0 - self.progress / auxiliary.decay_end) ** 2
+    def _evaluate_jointly(self, frames: Sequence[FrameIndex], batch: Batch) -> tuple[Derivatives, Derivatives | None]:
+        """The labelled frames of this process, and the unlabelled ones whose forces the task wants, in one go."""
+        extra = self._beside()
+        if not extra:
+            return self.evaluate(batch), None
+        both = self.evaluate(self.store.batch([*frames, *extra], labels=False))
+        parts = []
+        for atoms, structures in (
+            (slice(0, len(batch.atomic_numbers)), slice(0, batch.structures)),
+            (slice(len(batch.atomic_numbers), None), slice(batch.structures, None)),
+        ):
+            virials = None if both.virials is None else both.virials[structures]
+            fields = (both.forces[atoms], virials, both.scalars[atoms], both.vectors[atoms])
+            parts.append(Derivatives(both.energies[structures], *fields))
+        return parts[0], parts[1]
 
-    def _auxiliary_loss(self, frames: Sequence[FrameIndex], result: Derivatives) -> Tensor:
-        """Mean over the pairs of the labelled batch and as many unlabelled pairs as there are frames in it."""
+    def _beside(self) -> list[FrameIndex]:
+        """The unlabelled frames of this step and process whose forces the task wants."""
+        if self.task is None or not self.task.with_forces or not self.data.unlabelled:
+            return []
+        anchor = self.data.anchor
+        return [chain[anchor] for chain in self.workers.share(self._unlabelled_of_step(self.batch_size))]
+
+    def _auxiliary_loss(
+        self,
+        whole: Sequence[FrameIndex],
+        mine: Sequence[FrameIndex],
+        result: Derivatives,
+        beside: Derivatives | None = None,
+    ) -> Tensor:
+        """Mean over the chains of the labelled batch and as many unlabelled ones as there are frames in it.
+
+        Of the whole batch, this process computes what starts at its own frames; `result` is of those, `beside` of the
+        unlabelled ones, if the task wanted their forces.
+        """
         assert self.task is not None
         losses: list[Tensor] = []
-        labelled = pairs_of(frames, self.data.partner)
+        workers, kinds = self.workers, 0
+        random = np.random.default_rng([self.config.training.seed, self.step, 2 + workers.rank])
+        labelled = [frame for frame in whole if frame in self.data.chains] if self.task.labelled else []
         if labelled:
-            losses.append(self._pair_loss(labelled, _rows(result, self._atoms_with_partner(frames))))
+            kinds += 1
+            own = [frame for frame in mine if frame in self.data.chains]
+            if own:
+                loss = self.task(
+                    [self.data.chains[f] for f in own], _rows(result, self._atoms_with_chain(mine)), self, random
+                )
+                losses.append(loss * (self._atoms(own) / self._atoms(labelled)))
         if self.data.unlabelled:
-            pairs = self._unlabelled_of_step(len(frames))
-            first = self.store.batch([p.first for p in pairs], labels=False)
-            losses.append(self._pair_loss(pairs, self._features(first)))
-        return torch.stack(losses).mean() if losses else result.energies.new_zeros(())
+            kinds += 1
+            chains = self._unlabelled_of_step(len(whole))
+            if own_chains := workers.share(chains):
+                share = self._atoms([c[0] for c in own_chains]) / self._atoms([c[0] for c in chains])
+                losses.append(self.task(own_chains, beside, self, random) * share)
+        return torch.stack(losses).sum() / kinds if losses else result.forces.new_zeros(())
 
-    def _pair_loss(self, pairs: Sequence[Pair], first: Derivatives) -> Tensor:
-        assert self.task is not None
-        second = self.store.batch([p.second for p in pairs], labels=False)
-        moved = self.store.displacements([p.first for p in pairs], [p.second for p in pairs])
-        species = self.potential.species_of.index_select(0, second.atomic_numbers)
-        loss: Tensor = self.task(first, self._features(second), moved, species)
-        return loss
+    def _atoms(self, frames: Sequence[FrameIndex]) -> int:
+        return sum(self.data.trajectories[t].atoms for t, _ in frames)
 
-    def _evaluate(self, batch: Batch) -> Derivatives:
+    def evaluate(self, batch: Batch) -> Derivatives:
+        """Energies, forces and features with gradients; virials where the loss needs them."""
         if self.compiled is not None and self.compiled.fits(batch):
             return self.compiled.evaluate(batch)
         return _evaluate(self.potential, batch, self.config.training.virial_weight > 0, create_graph=True)
 
-    def _features(self, batch: Batch) -> Derivatives:
+    def features(self, batch: Batch) -> Derivatives:
+        """Features alone; energies and forces are empty."""
         if self.compiled is not None and self.compiled.fits(batch):
             return self.compiled.features(batch)
         return _features(self.potential, batch)
 
-    def _atoms_with_partner(self, frames: Sequence[FrameIndex]) -> Tensor:
-        has = [np.full(len(self.data.trajectories[f[0]].atomic_numbers), f in self.data.partner) for f in frames]
+    def _atoms_with_chain(self, frames: Sequence[FrameIndex]) -> Tensor:
+        has = [np.full(len(self.data.trajectories[f[0]].atomic_numbers), f in self.data.chains) for f in frames]
         return torch.as_tensor(np.flatnonzero(np.concatenate(has)), device=self.device)
 
-    def _unlabelled_of_step(self, count: int) -> list[Pair]:
-        pairs = self.data.unlabelled
+    def _unlabelled_of_step(self, count: int) -> list[Chain]:
+        chains = self.data.unlabelled
         draw = np.random.default_rng([self.config.training.seed, self.step, 1])
-        return [pairs[i] for i in draw.choice(len(pairs), min(count, len(pairs)), replace=False)]
+        return [chains[i] for i in draw.choice(len(chains), min(count, len(chains)), replace=False)]
 
-    def _check(self, loss: Tensor) -> None:
-        if not math.isfinite(loss.item()):
+    def _check(self, loss: float) -> None:
+        if not math.isfinite(loss):
             raise FramesError(
-                f"the loss is {loss.item()} at step {self.step}: lower training.learning_rate or look for wrong labels "
+                f"the loss is {loss} at step {self.step}: lower training.learning_rate or look for wrong labels "
                 "with `frames data inspect`; the last checkpoint is intact"
             )
 
@@ -292,23 +357,5 @@ def _features(potential: Potential, batch: Batch) -> Derivatives:
 def _rows(result: Derivatives, atoms: Tensor) -> Derivatives:
     if len(atoms) == len(result.scalars):
         return result
-    return result._replace(scalars=result.scalars[atoms], vectors=result.vectors[atoms])
-
-
-def _spec(config: Config, data: TrainingData) -> ModelSpec:
-    """The model of the configuration, its number of neighbours taken from the data where it is not given."""
-    model = config.model
-    settings = dict(model.settings)
-    if model.preset is not None:
-        if model.backbone != "cartesian":
-            raise FramesError(f"model.preset = {model.preset!r}: only the backbone cartesian has presets")
-        from dataclasses import asdict
-
-        from frames.nn.cartesian import CartesianSettings
-
-        settings = {**asdict(CartesianSettings.preset(model.preset)), **settings}
-    key = NEIGHBOUR_SETTING[model.backbone]
-    if key not in model.settings:
-        settings[key] = average_neighbours(data.trajectories, data.train, model.cutoff)
-    elements = sorted({int(z) for run in data.trajectories for z in run.atomic_numbers})
-    return ModelSpec(model.backbone, settings, tuple(elements), model.cutoff)
+    picked = {name: getattr(result, name)[atoms] for name in ("forces", "scalars", "vectors")}
+    return result._replace(**picked)

@@ -150,6 +150,7 @@ def test_consecutive_frames_without_times(toy: Trajectory) -> None:
 def test_no_labels(toy: Trajectory) -> None:
     result = self_test(replace(toy, forces=None, energies=None))
     assert "no energies and no forces" in _texts(result, "WARNING")
+    assert "motion: it gives forces" in _texts(result, "OK")
     assert result.work is None and result.verlet is None
 
 

@@ -123,11 +123,11 @@ def test_no_held_out_frame_enters_training_in_any_role(morse_file: Path, tmp_pat
             auxiliary={"partner_labels": partner_labels, "stride": 3},
         )
         data = load_training_data(parse_config(raw, "test"))
-        used = {i for _, i in data.train} | {i for _, i in data.partner.values()}
+        used = {i for _, i in data.used}
         held_out = np.array([i for _, i in [*data.validation, *data.test]])
-        assert len(data.partner) >= 100
+        assert len(data.chains) >= 100
         assert all(np.abs(held_out - i).min() > gap for i in used)
-        assert all(b[1] - a[1] == 3 for a, b in data.partner.items())
+        assert all(b[1] - a[1] == 3 for a, b in data.chains.values())
 
 
 def test_the_model_knows_how_close_atoms_came_in_training(morse_file: Path, tmp_path: Path) -> None:
@@ -163,8 +163,8 @@ def test_unlabelled_pairs_from_another_file(morse_trajectory: Trajectory, tmp_pa
     data = load_training_data(parse_config(raw, "test"))
     assert len(data.train) == 90 and data.report["dropped_from_training"] == 10
     held_out = {data.trajectories[t].positions[i].tobytes() for t, i in data.validation}
-    for pair in data.unlabelled:
-        for t, i in (pair.first, pair.second):
+    for chain in data.unlabelled:
+        for t, i in chain:
             assert data.trajectories[t].positions[i].tobytes() not in held_out
     assert 0 < len(data.unlabelled) < 99
     execute(raw)

@@ -1,0 +1,168 @@
+"""Arms and slices: which trainings the study consists of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from systems import BY_NAME, OUT, SYSTEMS, System
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to train.
+
+    Attributes:
+        auxiliary: the [auxiliary] table.
+        rest: unlabelled frames of the training block are used too.
+        label_factor: labels beyond those of the other arms; `force_difference` takes half as many frames, whose
+            partners are labelled too.
+        nve, motion, ordered, bare: what it asks of a system.
+    """
+
+    name: str
+    auxiliary: dict[str, Any]
+    rest: bool = False
+    label_factor: float = 1.0
+    nve: bool = False
+    motion: bool = False
+    ordered: bool = False
+    bare: bool = False
+
+    def fits(self, system: System) -> bool:
+        """Whether the system can be trained this way."""
+        asks = (
+            (self.nve, system.nve),
+            (self.motion, system.motion),
+            (self.ordered, system.ordered),
+            (self.bare, system.bare is not None),
+        )
+        return all(has for wanted, has in asks if wanted)
+
+
+MAIN = (
+    Arm("none", {"task": "none"}),
+    Arm("frames", {"task": "frames"}),
+    Arm("frames_unlabelled", {"task": "frames"}, rest=True, ordered=True),
+    Arm("shuffled", {"task": "shuffled"}),
+    Arm("gaussian", {"task": "gaussian"}),
+    Arm("single_frame", {"task": "single_frame"}),
+    Arm("dens", {"task": "dens"}),
+    Arm("latent", {"task": "latent"}, rest=True),
+    Arm("force_difference", {"task": "force_difference", "partner_labels": True}, label_factor=0.5, ordered=True),
+    Arm("conservation", {"task": "conservation"}, rest=True, nve=True),
+    Arm("newton", {"task": "newton"}, rest=True, motion=True),
+    Arm("more_labels", {"task": "none"}, label_factor=2.0),
+)
+LENGTHS = (
+    Arm("frames_T2", {"task": "frames", "length": 2}, ordered=True),
+    Arm("frames_T3", {"task": "frames", "length": 3}, ordered=True),
+    Arm("frames_T2_first", {"task": "frames", "length": 2, "targets": "first"}, ordered=True),
+    Arm("frames_T3_first", {"task": "frames", "length": 3, "targets": "first"}, ordered=True),
+)
+NEWTON_ONLY = Arm("newton_only", {"task": "newton"}, motion=True, bare=True)
+ARMS = {arm.name: arm for arm in (*MAIN, *LENGTHS, NEWTON_ONLY)}
+
+SMALL = {"backbone": "cartesian", "preset": "small"}
+EQUIFORMER = {
+    "backbone": "equiformer",
+    "settings": {
+        "node_irreps": "32x0e+16x1e+8x2e",
+        "head_irreps": "8x0e+4x1e+2x2e",
+        "mlp_irreps": "64x0e+32x1e+16x2e",
+        "feature_scalars": 64,
+        "feature_vectors": 16,
+        "layers": 2,
+    },
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training."""
+
+    system: System
+    arm: Arm
+    labels: int
+    seed: int
+    minutes: float
+    model: dict[str, Any] = field(default_factory=lambda: SMALL)
+
+    @property
+    def key(self) -> tuple[str, str, str, int, int, float]:
+        """What makes it different from the others."""
+        return self.system.name, self.model["backbone"], self.arm.name, self.labels, self.seed, self.minutes
+
+    @property
+    def name(self) -> str:
+        system, backbone, arm, labels, seed, minutes = self.key
+        return f"{system}-{backbone}-{arm}-{labels}-seed{seed}-{minutes:g}min"
+
+    @property
+    def folder(self) -> Path:
+        return OUT / "runs" / self.name
+
+    def config(self) -> dict[str, Any]:
+        """The configuration of the training, as it is written to TOML."""
+        if self.arm.bare:
+            assert self.system.bare is not None
+            data = self.system.bare()
+        else:
+            data = self.system.table(max(1, round(self.labels * self.arm.label_factor)))
+        if self.arm.rest and "path" in data:
+            data["unlabelled_rest"] = True
+        if self.arm.auxiliary["task"] == "none":
+            data.pop("unlabelled", None)
+        auxiliary = dict(self.arm.auxiliary)
+        if self.system.uneven and auxiliary["task"] == "frames" and "length" not in auxiliary:
+            auxiliary["longest"] = self.system.uneven
+        training = {
+            "minutes": self.minutes,
+            "clock": "cpu",  # so that two trainings at once, or somebody else's work, change nothing
+            "steps": 10_000_000,
+            "seed": self.seed,
+            "threads": 1,
+            "compile": False,
+            "validate_every": 250,
+            "checkpoint_every": 250,
+        }
+        return {
+            "output": str(self.folder / "run"),
+            "data": data,
+            "model": self.model,
+            "auxiliary": auxiliary,
+            "training": training,
+        }
+
+
+SLICES = ("main", "budgets", "lengths", "equiformer", "newton")
+
+
+def jobs(which: str, seeds: int, minutes: float, systems: Sequence[str]) -> Iterator[Job]:
+    """The trainings of a slice, one seed of everything before the next."""
+    two = [name for name in ("ethanol", "chain") if name in systems]
+    for seed in range(seeds):
+        if which == "main":
+            for name in systems:
+                yield from (Job(BY_NAME[name], arm, 300, seed, minutes) for arm in MAIN if arm.fits(BY_NAME[name]))
+        for name in two:
+            system = BY_NAME[name]
+            if which == "budgets":
+                yield from (Job(system, arm, n, seed, minutes) for n in (100, 950) for arm in MAIN if arm.fits(system))
+            elif which == "lengths":
+                yield from (Job(system, arm, 300, seed, minutes) for arm in LENGTHS)
+            elif which == "equiformer":
+                # slower per step, so it gets more time
+                yield from (Job(system, arm, 300, seed, 5 * minutes, EQUIFORMER) for arm in MAIN if arm.fits(system))
+            elif which == "newton":
+                yield Job(system, ARMS["newton"], 100, seed, minutes)
+                yield Job(system, ARMS["none"], 100, seed, minutes)
+                yield Job(system, ARMS["none"], 950, seed, minutes)
+                yield Job(system, NEWTON_ONLY, 0, seed, minutes)
+
+
+def all_systems() -> list[str]:
+    """Names, in the order in which they are run."""
+    return [system.name for system in SYSTEMS]

@@ -1,0 +1,158 @@
+"""Tables, plots and docs/study.md from the rows of results.json; nothing else goes into them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from plan import ARMS, LENGTHS, MAIN
+from systems import BY_NAME, HERE
+
+DOCUMENT = HERE.parents[1] / "docs" / "study.md"
+BEGIN, END = "<!-- study: begin -->", "<!-- study: end -->"
+TITLES = {name: system.title for name, system in BY_NAME.items()} | {"isomers_unknown": "isomers of C7O2H10, unknown"}
+Group = tuple[str, int, float]
+"""Backbone, labels, minutes: what a table has in common."""
+
+
+def write_report(rows: list[dict[str, Any]]) -> None:
+    """Writes tables.md, one plot for each table, and the part of docs/study.md between the markers."""
+    if not rows:
+        print("no results yet")
+        return
+    groups = sorted({(r["backbone"], r["labels"], r["minutes"]) for r in rows if r["task"] != "newton_only"})
+    parts = []
+    for group in groups:
+        mine = [r for r in rows if (r["backbone"], r["labels"], r["minutes"]) == group]
+        parts.append(f"### {heading(group)}\n\n{table(mine, 'force_mae_mev_per_angstrom', 'force MAE, meV/Å')}")
+        parts.append(table(mine, "energy_mae_mev", "energy MAE, meV"))
+        plot(mine, group)
+    newton = newton_table(rows)
+    if newton:
+        parts.append(f"### Forces from motion\n\n{newton}")
+    text = "\n\n".join([*parts, splits(rows)])
+    (HERE / "tables.md").write_text(f"Written by run.py from results.json.\n\n{text}\n")
+    into_document(text)
+
+
+def heading(group: Group) -> str:
+    backbone, labels, minutes = group
+    return f"`{backbone}`, {labels} labels, {minutes:g} min of CPU time"
+
+
+def by_arm(rows: list[dict[str, Any]], key: str) -> dict[str, dict[str, np.ndarray]]:
+    """Values of the seeds, by system and arm."""
+    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in sorted(rows, key=lambda r: r["seed"]):
+        if row[key] is not None:
+            found[row["system"]][row["task"]].append(row[key])
+    return {system: {arm: np.array(v) for arm, v in arms.items()} for system, arms in found.items()}
+
+
+def cell(values: np.ndarray | None, base: np.ndarray | None) -> str:
+    """Mean ± standard deviation over the seeds, and the change against `none` in per cent."""
+    if values is None:
+        return "–"
+    text = f"{values.mean():.1f}"
+    if len(values) > 1:
+        text += f" ± {values.std(ddof=1):.1f}"
+    if base is not None and base is not values:
+        text += f" ({100 * (values.mean() / base.mean() - 1):+.0f} %)"
+    return text
+
+
+def table(rows: list[dict[str, Any]], key: str, what: str) -> str:
+    """Systems across, arms down."""
+    values = by_arm(rows, key)
+    systems = [name for name in TITLES if name in values]
+    arms = [name for name in ARMS if any(name in values[s] for s in systems) and name != "newton_only"]
+    lines = [f"| {what} | " + " | ".join(TITLES[s] for s in systems) + " |", "|---|" + "---|" * len(systems)]
+    seeds = [len(values[s].get("none", ())) for s in systems]
+    lines.append("| seeds | " + " | ".join(str(n) for n in seeds) + " |")
+    for arm in arms:
+        cells = [cell(values[s].get(arm), values[s].get("none")) for s in systems]
+        lines.append(f"| `{arm}` | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def newton_table(rows: list[dict[str, Any]]) -> str:
+    """Labels against motion: 100 labels with it, 100 and 950 without, and no label at all."""
+    wanted = (("none", 100), ("none", 950), ("newton", 100), ("newton_only", 0))
+    names = {("newton_only", 0): "no label, `newton`", ("newton", 100): "100 labels, `newton`"}
+    chosen = [r for r in rows if r["backbone"] == "cartesian" and (r["task"], r["labels"]) in wanted]
+    if not any(r["task"].startswith("newton") for r in chosen):
+        return ""
+    systems = [name for name in TITLES if any(r["system"] == name for r in chosen)]
+    lines = ["| force MAE, meV/Å | " + " | ".join(TITLES[s] for s in systems) + " |", "|---|" + "---|" * len(systems)]
+    for task, labels in wanted:
+        cells = []
+        for system in systems:
+            mine = [r for r in chosen if (r["system"], r["task"], r["labels"]) == (system, task, labels)]
+            values = np.array([r["force_mae_mev_per_angstrom"] for r in mine])
+            cells.append(cell(values if len(values) else None, None))
+        lines.append(f"| {names.get((task, labels), f'{labels} labels, `none`')} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def splits(rows: list[dict[str, Any]]) -> str:
+    """How each system was split, and what was spent."""
+    lines = ["Splits:", ""]
+    for name in TITLES:
+        found = sorted({r["split"] for r in rows if r["system"] == name})
+        lines += [f"- {TITLES[name]}: {text}" for text in found]
+    seconds = sum(r["train_seconds"] for r in rows if r["system"] != "isomers_unknown")
+    count = sum(r["system"] != "isomers_unknown" for r in rows)
+    lines += ["", f"{count} trainings, {seconds / 3600:.1f} h of CPU time."]
+    return "\n".join(lines)
+
+
+def plot(rows: list[dict[str, Any]], group: Group) -> None:
+    """Force error over that of `none`: one panel per system, one point per seed, a bar at the mean."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    values = by_arm(rows, "force_mae_mev_per_angstrom")
+    systems = [name for name in TITLES if "none" in values.get(name, {})]
+    names = [arm.name for arm in (*MAIN, *LENGTHS)]
+    if not systems:
+        return
+    columns = min(4, len(systems))
+    lines = -(-len(systems) // columns)
+    figure, panels = plt.subplots(
+        lines, columns, figsize=(3.4 * columns + 1.2, 3.6 * lines), squeeze=False, sharey=True, layout="constrained"
+    )
+    arms = [a for a in names if any(a in values[s] for s in systems)]
+    for axes, system in zip(panels.flat, systems, strict=False):
+        base = values[system]["none"].mean()
+        for place, arm in enumerate(arms):
+            if arm not in values[system]:
+                continue
+            ratio = values[system][arm] / base
+            axes.plot([ratio.mean()] * 2, [place - 0.3, place + 0.3], color="tab:blue", linewidth=2.5)
+            axes.plot(ratio, np.full(len(ratio), place), "o", color="0.3", markersize=4, alpha=0.7)
+        axes.axvline(1.0, color="0.6", linewidth=1)
+        axes.set_title(TITLES[system], fontsize=9)
+        axes.set(xlabel="force MAE / that of none", yticks=range(len(arms)), yticklabels=arms)
+        axes.grid(alpha=0.3, axis="x")
+        axes.set_ylim(len(arms) - 0.5, -0.5)
+    for axes in list(panels.flat)[len(systems) :]:
+        axes.set_visible(False)
+    backbone, labels, minutes = group
+    figure.savefig(plot_path(backbone, labels, minutes), dpi=130)
+    plt.close(figure)
+
+
+def plot_path(backbone: str, labels: int, minutes: float) -> Path:
+    return HERE / f"{backbone}_{labels}_{minutes:g}min.png"
+
+
+def into_document(text: str) -> None:
+    """Replaces what is between the markers of docs/study.md."""
+    before = DOCUMENT.read_text()
+    head, rest = before.split(BEGIN, 1)
+    tail = rest.split(END, 1)[1]
+    DOCUMENT.write_text(f"{head}{BEGIN}\n\n{text}\n\n{END}{tail}")

@@ -1,0 +1,119 @@
+"""`frames evaluate`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from frames.cli.progress import step_progress
+from frames.errors import FramesError
+
+console = Console()
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="Model file.")],
+    data: Annotated[Path, typer.Argument(help="Labelled frames, in any format that is read.")],
+    units: Annotated[str | None, typer.Option(help="Energy unit of the file, as in frames data.")] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="Score as many frames, evenly spread; all if left out.")
+    ] = None,
+    plots: Annotated[Path | None, typer.Option(help="Folder for parity.png, errors.png and distances.png.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write all numbers to this file.")] = None,
+    stability: Annotated[bool, typer.Option("--stability", help="Also run NVT until a bond breaks.")] = False,
+    picoseconds: Annotated[float, typer.Option(help="Length of that run.")] = 300.0,
+    temperature: Annotated[float, typer.Option(help="Of that run, in K.")] = 500.0,
+    time_step: Annotated[float, typer.Option(help="Of that run, in fs.")] = 0.5,
+    seed: Annotated[int, typer.Option(help="Of its velocities and thermostat.")] = 0,
+    backend: Annotated[str, typer.Option(help="auto, native or torchscript.")] = "auto",
+) -> None:
+    """Errors of a model on labelled frames; with --stability, how long its dynamics hold and what they sample.
+
+    The exit status is 1 if a run with --stability breaks.
+    """
+    import numpy as np
+
+    from frames.data import read
+    from frames.evaluation.accuracy import errors, predict
+    from frames.evaluation.stability import Conditions, run_stability
+    from frames.inference import BACKENDS, open_model
+
+    if backend not in BACKENDS:
+        raise FramesError(f"--backend {backend}: expected one of {', '.join(BACKENDS)}")
+    if plots is not None:
+        _make_folder(plots)
+    conditions = Conditions(picoseconds, temperature, time_step, seed)
+    conditions.check()
+    opened = open_model(model, backend=backend)  # type: ignore[arg-type]
+    whole = read(data, units=units)
+    chosen = [run[_spread(np.arange(len(run)), frames, len(whole))] for run in whole]
+    if stability and len(whole) != 1:
+        raise FramesError(f"--stability: {data} holds {len(whole)} molecules; name a file with one")
+    found = _with_bar("scoring", lambda report: predict(opened, chosen, report))
+    rows = errors(found)
+    table = Table("", "values", "MAE", "RMSE", "", title=f"{model} on {data} ({opened.backend} backend)")
+    for row in rows:
+        table.add_row(row.name, f"{row.count}", f"{row.mae:.2f}", f"{row.rmse:.2f}", row.unit)
+    console.print(table)
+    numbers: dict[str, Any] = {"backend": opened.backend, "errors": [asdict(row) for row in rows]}
+    if plots is not None:
+        from frames.evaluation.plots import plot_accuracy
+
+        for path in plot_accuracy(found, plots):
+            console.print(f"{path}", highlight=False)
+    broke = False
+    if stability:
+        held = _with_bar("NVT", lambda report: run_stability(model, whole[0], conditions, report))
+        broke = held.broke is not None
+        outcome = f"[red]broke after {held.picoseconds:g} ps: {held.broke}" if broke else f"[green]{picoseconds:g} ps"
+        console.print(f"stability at {temperature:g} K: {outcome}")
+        console.print(f"mean temperature {held.temperature:.0f} K, error of h(r) {held.h_error:.3f}", highlight=False)
+        numbers["stability"] = {
+            "picoseconds": held.picoseconds,
+            "broke": held.broke,
+            "temperature_k": held.temperature,
+            "h_error": held.h_error,
+        }
+        if plots is not None:
+            from frames.evaluation.plots import plot_stability
+
+            console.print(f"{plot_stability(held, plots)}", highlight=False)
+    if json_file is not None:
+        try:
+            json_file.write_text(json.dumps(numbers, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise FramesError(f"{json_file}: cannot be written ({error})") from None
+    if broke:
+        raise typer.Exit(1)
+
+
+def _spread(indices: Any, count: int | None, runs: int) -> Any:
+    """At most `count` indices over all runs, evenly spaced."""
+    import numpy as np
+
+    if count is None or len(indices) <= max(1, count // runs):
+        return indices
+    return np.unique(np.linspace(0, len(indices) - 1, max(1, count // runs)).round().astype(int))
+
+
+def _with_bar(name: str, work: Any) -> Any:
+    with step_progress(console) as progress:
+        task = progress.add_task(name, total=None)
+        return work(lambda done, total: progress.update(task, completed=done, total=total))
+
+
+def _make_folder(folder: Path) -> None:
+    from importlib.util import find_spec
+
+    if find_spec("matplotlib") is None:
+        raise FramesError("--plots needs matplotlib: pip install matplotlib")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FramesError(f"{folder}: cannot be made ({error})") from None

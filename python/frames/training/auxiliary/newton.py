@@ -1,0 +1,67 @@
+"""Force supervision from time alone: F(t) = m (r(t+1) − 2 r(t) + r(t−1)) / Δt² at unlabelled frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from frames.config import AuxiliarySection
+from frames.data.motion import atom_weights, forces_from_motion, momentum_direction, velocities_from_motion
+from frames.errors import FramesError
+from frames.nn.potential import Derivatives
+from frames.training.auxiliary.base import AuxiliaryTask, Chain, Model, Need, Setting, norm_loss
+from frames.training.batch import FrameStore, across
+
+
+def need(section: AuxiliarySection) -> Need:
+    """Three consecutive frames; the force is that of the middle one."""
+    if section.stride != 1:
+        raise FramesError(f"auxiliary.stride = {section.stride}: the task newton needs every step, stride = 1")
+    return Need((-1, 0, 1))
+
+
+class NewtonTask(AuxiliaryTask):
+    """mean w(element) ‖F̂ − F‖ / scale with F from the motion, exact for velocity Verlet (frames/data/motion.py).
+
+    The part of F̂ − F along the momenta is left out: a thermostat may be in it. The weights come from the trajectory's
+    own test of its motion, which refuses what has more than that in it.
+    It is a force label like any other, so its weight does not decay.
+    """
+
+    labelled = False  # those have better forces
+    weight = 1.0
+    schedule = "constant"
+    with_forces = True
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__()
+        self.scale = setting.scale
+        runs = sorted({chain[0][0] for chain in setting.chains})
+        self.weights = {t: atom_weights(setting.store.trajectories[t]) for t in runs}
+
+    def forward(
+        self, chains: Sequence[Chain], anchor: Derivatives | None, model: Model, random: np.random.Generator
+    ) -> Tensor:
+        """See `AuxiliaryTask.forward`."""
+        frames = [chain[1] for chain in chains]
+        batch = model.store.batch(frames, labels=False)
+        result = anchor or model.evaluate(batch)
+        target, direction = (t.to(result.forces) for t in motion_forces(model.store, chains))
+        error = across(result.forces - target, direction, batch.structure, batch.structures)
+        for t in {t for t, _ in frames} - set(self.weights):  # a run too short to be in the sample
+            self.weights[t] = atom_weights(model.store.trajectories[t])
+        weights = torch.as_tensor(np.concatenate([self.weights[t] for t, _ in frames])).to(result.forces)
+        return norm_loss(error / self.scale, weights)
+
+
+def motion_forces(store: FrameStore, chains: Sequence[Chain]) -> tuple[Tensor, Tensor]:
+    """Of the middle frames of triples in a row: forces [N,3] in eV/Å, and the direction of the momenta [N,3]."""
+    forces, directions = [], []
+    for chain in chains:
+        run, frames = store.trajectories[chain[0][0]], np.array([[i for _, i in chain]])
+        forces.append(forces_from_motion(run, frames)[0])
+        directions.append(momentum_direction(run.atomic_numbers, velocities_from_motion(run, frames)[0]))
+    return tuple(torch.as_tensor(np.concatenate(v), device=store.device) for v in (forces, directions))  # type: ignore[return-value]

@@ -1,0 +1,89 @@
+"""Starting from a checkpoint: other data, other level of theory, or elements that it does not know yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from frames.config import ModelSection
+from frames.errors import FramesError
+from frames.export import ModelSpec
+from frames.nn.potential import Potential
+from frames.training.batch import FrameIndex, FrameStore
+from frames.training.checkpoint import Checkpoint, load_checkpoint
+
+SAMPLE = 64  # frames that the reference energies are adjusted to
+
+
+def start_of(model: ModelSection, elements: Sequence[int]) -> tuple[Checkpoint, ModelSpec]:
+    """The checkpoint to start from, and the model: its own, with these elements added to those that it knows.
+
+    Raises FramesError if it cannot be read, or the configuration asks for another model than the one in it.
+    """
+    assert model.start is not None
+    checkpoint = load_checkpoint(model.start)
+    spec = checkpoint.spec
+    for key in ("preset", "settings", "backbone", "cutoff"):
+        if key in model.model_fields_set and getattr(model, key) != getattr(spec, key, None):
+            raise FramesError(
+                f"model.{key} = {getattr(model, key)!r}: the model is that of model.start, {Path(model.start).name} "
+                f"({spec.backbone}, {spec.settings}, cutoff {spec.cutoff} Å); leave the key out"
+            )
+    known = tuple(sorted({*spec.elements, *elements}))
+    return checkpoint, ModelSpec(spec.backbone, spec.settings, known, spec.cutoff)
+
+
+@torch.no_grad()
+def take_over(potential: Potential, checkpoint: Checkpoint) -> None:
+    """Copies averaged parameters, scale and reference energies; what belongs to new elements stays as it was drawn."""
+    old, new = list(checkpoint.spec.elements), list(potential.elements)
+    places = torch.tensor([new.index(z) for z in old])
+    given = checkpoint.averaged
+    for name, parameter in potential.named_parameters():
+        if name not in given:
+            raise FramesError(f"model.start: the checkpoint has no parameter {name}; it was written by another version")
+        _copy(parameter, given[name], places, len(old), len(new), name)
+    potential.energy_scale.copy_(given["energy_scale"])
+    potential.energy_reference.zero_()
+    potential.energy_reference[places] = given["energy_reference"].to(potential.energy_reference)
+
+
+def _copy(target: Tensor, given: Tensor, places: Tensor, old: int, new: int, name: str) -> None:
+    """Parameters per species are laid out as [..., species × k, ...] in one dimension."""
+    if target.shape == given.shape and old == new:
+        target.copy_(given)
+        return
+    differing = [d for d in range(target.dim()) if target.shape[d] != given.shape[d]]
+    if not differing:
+        target.copy_(given)
+        return
+    d = differing[0]
+    each = given.shape[d] // old
+    if len(differing) > 1 or given.shape[d] != each * old or target.shape[d] != each * new:
+        raise FramesError(f"model.start: parameter {name} has shape {list(given.shape)}, expected {list(target.shape)}")
+    rows = (places[:, None] * each + torch.arange(each)).reshape(-1).to(target.device)
+    target.index_copy_(d, rows, given.to(target))
+
+
+@torch.no_grad()
+def adjust_reference(potential: Potential, store: FrameStore, frames: Sequence[FrameIndex]) -> None:
+    """Shifts the reference energies of the elements, as little as possible, to where the labels are on average.
+
+    Another method counts energies from another zero, and a new element has none yet. Least squares over a sample of
+    the frames, of smallest norm where compositions leave it open.
+    """
+    chosen = [frames[i] for i in np.unique(np.linspace(0, len(frames) - 1, min(SAMPLE, len(frames))).astype(int))]
+    batch = store.batch(chosen)
+    if batch.energies is None:
+        return
+    atoms = potential(batch.atomic_numbers, batch.edge_index, batch.edge_vectors)
+    found = atoms.new_zeros(batch.structures).index_add(0, batch.structure, atoms)
+    counts = found.new_zeros(batch.structures, len(potential.elements))
+    species = potential.species_of.index_select(0, batch.atomic_numbers)
+    counts.index_put_((batch.structure, species), counts.new_ones(len(species)), accumulate=True)
+    shift = np.linalg.lstsq(counts.cpu().numpy(), (batch.energies - found).cpu().numpy(), rcond=None)[0]
+    potential.energy_reference += torch.as_tensor(shift).to(potential.energy_reference)

@@ -1,0 +1,62 @@
+"""The potential that a training starts from: fresh, with reference energies of the data, or that of a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import torch
+
+from frames.config import Config
+from frames.errors import FramesError
+from frames.export import ModelSpec
+from frames.nn.potential import Potential
+from frames.training.batch import FrameStore
+from frames.training.dataset import TrainingData
+from frames.training.finetune import adjust_reference, start_of, take_over
+from frames.training.reference import average_neighbours, energy_reference
+
+NEIGHBOUR_SETTING = {"cartesian": "average_neighbours", "equiformer": "average_degree"}
+
+
+def first_potential(config: Config, data: TrainingData, store: FrameStore, scale: float) -> tuple[ModelSpec, Potential]:
+    """The model of a configuration and a potential, in the dtype and on the device of the store.
+
+    Args:
+        store: of the frames; takes over the cutoff of a checkpoint.
+        scale: energy scale of a fresh potential, eV.
+    """
+    if config.model.start is None:
+        spec = _spec(config, data)
+        potential = spec.build(store.dtype)
+        reference = energy_reference(data.trajectories, data.train, spec.elements)
+        potential.energy_reference.copy_(torch.as_tensor(reference))
+        potential.energy_scale.fill_(scale)
+        return spec, potential.to(store.device)
+    checkpoint, spec = start_of(config.model, elements_of(data))
+    store.cutoff = spec.cutoff
+    potential = spec.build(store.dtype)
+    take_over(potential, checkpoint)
+    potential.to(store.device)
+    adjust_reference(potential, store, data.train)
+    return spec, potential
+
+
+def _spec(config: Config, data: TrainingData) -> ModelSpec:
+    """The model of the configuration, its number of neighbours taken from the data where it is not given."""
+    model = config.model
+    settings = dict(model.settings)
+    if model.preset is not None:
+        if model.backbone != "cartesian":
+            raise FramesError(f"model.preset = {model.preset!r}: only the backbone cartesian has presets")
+        from frames.nn.cartesian import CartesianSettings
+
+        settings = {**asdict(CartesianSettings.preset(model.preset)), **settings}
+    key = NEIGHBOUR_SETTING[model.backbone]
+    if key not in model.settings:
+        settings[key] = average_neighbours(data.trajectories, data.train, model.cutoff)
+    return ModelSpec(model.backbone, settings, elements_of(data), model.cutoff)
+
+
+def elements_of(data: TrainingData) -> tuple[int, ...]:
+    """Atomic numbers of all elements in the data, sorted."""
+    return tuple(sorted({int(z) for run in data.trajectories for z in run.atomic_numbers}))

@@ -1,0 +1,121 @@
+"""`frames evaluate`: errors are what they are called, and a broken molecule is noticed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from frames.data.readers.hdf5 import write
+from frames.data.trajectory import Trajectory
+from frames.errors import FramesError
+from frames.evaluation.accuracy import errors, predict
+from frames.evaluation.stability import Conditions, find_bonds, run_stability
+from frames.inference import open_model
+
+MODEL = Path(__file__).parents[2] / "models" / "ethanol" / "ethanol.pt"
+COMMAND = [sys.executable, "-c", "from frames.cli import main; main()", "evaluate"]
+
+
+@pytest.fixture(scope="module")
+def labelled() -> Trajectory:
+    """The test frame of the model, shaken, with labels of its own that are off by known amounts."""
+    model = open_model(MODEL)
+    frame = model_frame()
+    random = np.random.default_rng(0)
+    positions = frame.positions[0] + 0.02 * random.standard_normal((6, 9, 3))
+    found = [model.evaluate(frame.atomic_numbers, r) for r in positions]
+    energies = np.array([f.energy for f in found]) - 0.5  # the model is 0.5 eV too high
+    forces = np.array([f.forces for f in found])
+    forces[:, frame.atomic_numbers == 8] += 0.1  # and 0.1 eV/Å too low in every component of oxygen
+    return Trajectory(
+        frame.atomic_numbers, positions, energies=energies, forces=forces, times=np.arange(6) * 0.5, source="shaken"
+    )
+
+
+def model_frame() -> Trajectory:
+    from frames.artifact import read_model
+
+    frame = read_model(MODEL).test_frame
+    return Trajectory(frame.atomic_numbers, frame.positions[None])
+
+
+def test_errors_are_known(labelled: Trajectory) -> None:
+    found = {row.name: row for row in errors(predict(open_model(MODEL), [labelled]))}
+    assert found["energy"].mae == pytest.approx(500, rel=1e-6)
+    assert found["energy per atom"].mae == pytest.approx(500 / 9, rel=1e-6)
+    assert found["energy, mean removed"].mae == pytest.approx(0, abs=1e-3)
+    assert found["force on O"].mae == pytest.approx(100, rel=1e-6) and found["force on O"].count == 6
+    assert found["force on H"].mae == pytest.approx(0, abs=1e-3) and found["force on H"].count == 36
+    assert found["force"].mae == pytest.approx(100 / 9, rel=1e-6)
+    assert found["force"].rmse == pytest.approx(100 / 3, rel=1e-6)
+    by_size = [row for name, row in found.items() if name.startswith("force where")]
+    assert sum(row.count for row in by_size) == 54
+
+
+def test_stress_of_a_periodic_frame(labelled: Trajectory) -> None:
+    model = open_model(MODEL)
+    cell = np.diag([8.0, 9.0, 10.0])
+    inside = model.evaluate(labelled.atomic_numbers, labelled.positions[0], cell, np.ones(3, bool))
+    virials = inside.virial + 0.72 * np.eye(3)  # 1e-3 eV/Å³ times the volume
+    run = Trajectory(
+        labelled.atomic_numbers,
+        labelled.positions[:1],
+        cells=cell,
+        pbc=(True, True, True),
+        forces=inside.forces[None],
+        virials=virials[None],
+    )
+    (stress,) = (row for row in errors(predict(model, [run])) if row.name == "stress")
+    assert stress.mae == pytest.approx(160.2176634 / 3, rel=1e-6)
+    assert stress.unit == "MPa"
+
+
+def test_the_command(labelled: Trajectory, tmp_path: Path) -> None:
+    write(tmp_path / "frames.h5", [labelled])
+    arguments = [MODEL, tmp_path / "frames.h5", "--plots", tmp_path / "plots", "--json", tmp_path / "numbers.json"]
+    short = ["--stability", "--picoseconds", "0.05", "--temperature", "300"]
+    done = subprocess.run([*COMMAND, *map(str, arguments), *short], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "force on O" in done.stdout and "stability at 300 K: 0.05 ps" in done.stdout
+    numbers = json.loads((tmp_path / "numbers.json").read_text())
+    assert numbers["stability"]["broke"] is None and numbers["stability"]["picoseconds"] == pytest.approx(0.05)
+    assert 0 <= numbers["stability"]["h_error"] <= 2
+    for name in ("parity.png", "errors.png", "distances.png"):
+        assert (tmp_path / "plots" / name).stat().st_size > 5000
+
+
+def test_a_broken_bond_ends_the_run(labelled: Trajectory) -> None:
+    """At a temperature that no molecule survives."""
+    held = run_stability(MODEL, labelled, Conditions(picoseconds=2.0, temperature=50_000.0))
+    assert (held.broke is not None and "Å on average" in held.broke) or "not finite" in str(held.broke)
+    assert held.picoseconds < 2.0
+
+
+def test_the_reference_against_itself(labelled: Trajectory) -> None:
+    held = run_stability(MODEL, labelled, Conditions(picoseconds=0.02, temperature=50.0, time_step=0.5))
+    assert held.broke is None
+    r, found, expected = held.distances.T
+    assert np.sum(found) * (r[1] - r[0]) == pytest.approx(1) and np.sum(expected) * (r[1] - r[0]) == pytest.approx(1)
+
+
+def test_bonds_of_ethanol() -> None:
+    from ase.build import molecule
+
+    assert find_bonds(molecule("CH3CH2OH")).shape == (2, 8)
+
+
+def test_what_cannot_be_scored_is_said(labelled: Trajectory, tmp_path: Path) -> None:
+    model = open_model(MODEL)
+    with pytest.raises(FramesError, match="neither energies nor forces"):
+        predict(model, [replace(labelled, energies=None, forces=None)])
+    strange = replace(labelled, atomic_numbers=np.where(labelled.atomic_numbers == 8, 16, labelled.atomic_numbers))
+    with pytest.raises(FramesError, match="does not know S"):
+        predict(model, [strange])
+    with pytest.raises(FramesError, match="picoseconds = -1"):
+        run_stability(MODEL, labelled, Conditions(picoseconds=-1.0))
