@@ -7,9 +7,9 @@ has medians of the rounds and half the interquartile range. Routes that can use 
 are faster.
 
 MACE and NequIP are the models that `benchmarks/peers` has trained, in its environments with OpenMM and OpenMM-ML added;
-what is missing is installed and trained first. For the smallest system it also tells what the bridge costs: a step of
-FramesForce, less the engine's own time for one evaluation, and of that the part that OpenMM takes for a step without
-any force.
+what is missing is installed and trained first. It also tells what the bridge costs: a step of FramesForce, less the
+engine's own time for one evaluation and a step without any force. Since OpenMM's CPU platform takes some 0.1 ms for its
+own part of a step, more or less as its threads wake up, that is measured on the Reference platform.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from training import trained  # noqa: E402
 from frames.native import NativeModel  # noqa: E402
 
 EMPTY, OURS = "no force", "FramesForce"
+PLAIN = "Reference platform"
 OWN_ROUTES = (
     OURS,
     "FramesForce, neighbour list in every step",
@@ -67,12 +68,14 @@ class Route:
     python: Path
     model: Path
     threads: tuple[int, ...] = (1,)  # to try
+    platform: str = ""  # of OpenMM, if not the one of the other routes
 
     def open(self, system: str, platform: str, threads: int) -> WorkerSession:
         logs = HERE / "out"
         logs.mkdir(exist_ok=True)
         log = logs / f"{system}-{self.label.replace(' ', '_').replace(',', '')}-{threads}.log"
-        command = [self.python, HERE / "worker.py", self.kind, self.model, geometry(system), platform, threads]
+        place = self.platform or platform
+        command = [self.python, HERE / "worker.py", self.kind, self.model, geometry(system), place, threads]
         return WorkerSession(command, log, threads, **SETTINGS)
 
 
@@ -106,6 +109,8 @@ def main(
     routes = [Route(kind, kind, python, model, counts if kind in THREADED else (1,)) for kind in OWN_ROUTES]
     if threads > 1:
         routes.insert(1, Route(f"{OURS}, {threads} threads", OURS, python, model, (threads,)))
+    # There OpenMM's own part of a step is small, and the cost of the bridge can be told apart.
+    routes += [Route(f"{kind}, {PLAIN}", kind, python, model, platform="Reference") for kind in (OURS, EMPTY)]
     failed: dict[str, str] = {}
     for label, name in PEERS.items() if peers else ():
         try:
@@ -202,16 +207,18 @@ def summary(blocks: list[float]) -> dict[str, float]:
 
 
 def bridge(runners: list[Runner], evaluations: list[float]) -> dict[str, Any] | None:
-    """Microseconds of a step of FramesForce on one thread that are not the engine's; differences round by round."""
+    """Microseconds of a step of FramesForce that are neither the engine's nor a step's without any force, on the
+    Reference platform with one thread; differences round by round."""
     blocks = {runner.route.label: 1e3 * np.array(runner.blocks) for runner in runners}
-    if OURS not in blocks or EMPTY not in blocks:
+    ours, empty = blocks.get(f"{OURS}, {PLAIN}"), blocks.get(f"{EMPTY}, {PLAIN}")
+    if ours is None or empty is None:
         return None
     engine = np.array(evaluations)
     return {
-        "step": summary(blocks[OURS].tolist()),
+        "step": summary(ours.tolist()),
         "engine": summary(evaluations),
-        "step_without_force": summary(blocks[EMPTY].tolist()),
-        "bridge": summary((blocks[OURS] - engine - blocks[EMPTY]).tolist()),
+        "step_without_force": summary(empty.tolist()),
+        "bridge": summary((ours - engine - empty).tolist()),
     }
 
 

@@ -28,7 +28,7 @@ def write_table(results: dict[str, Any], path: Path) -> None:
     ]
     lines += [
         "",
-        "| µs of a step of FramesForce, one thread | " + " | ".join(names) + " |",
+        "| µs of a step of FramesForce, Reference platform, one thread | " + " | ".join(names) + " |",
         "|---|" + "---|" * len(names),
     ]
     parts = {
