@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,7 @@ def plot(results: dict[str, Any], path: Path) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     rows = [row for row in results["rows"] if row["ranks"] > 1 and not row["messages"]]
@@ -91,15 +93,19 @@ def plot(results: dict[str, Any], path: Path) -> None:
         expected, counted = ([1e-6 * row[of] for row in of_kind] for of in ("expected_bytes", "bytes"))
         left.plot(expected, counted, marker, label=kind, fillstyle="none" if kind == "strong" else "full")
     left.set(xscale="log", yscale="log", xlabel="MB per step and rank, theory", ylabel="counted")
+    for axis in (left.xaxis, left.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 4)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter("")
     left.legend()
     estimated = results["estimates"].get("rows", [])
     for atoms in sorted({row["atoms"] for row in estimated}):
         of_size = [row for row in estimated if row["atoms"] == atoms]
         nodes, efficiency = ([row[of] for row in of_size] for of in ("nodes", "efficiency"))
-        right.plot(nodes, efficiency, "o-", label=f"{atoms:.0e} atoms")
+        right.plot(nodes, efficiency, "o-", label=f"$10^{{{round(math.log10(atoms))}}}$ atoms")
     right.set(xscale="log", ylim=(0, 1.05), ylabel="estimated efficiency")
     right.set_xlabel(f"nodes of {results['assumed']['cores']:g} cores")
     if estimated:
-        right.legend()
+        right.legend(loc="lower left")
     figure.savefig(path, dpi=150)
     plt.close(figure)

@@ -16,6 +16,12 @@ class Aligned {
   const T* data() const { return data_.get(); }
   std::size_t capacity() const { return capacity_; }
 
+  /// Gives the memory back.
+  void clear() {
+    data_.reset();
+    capacity_ = 0;
+  }
+
   /// Room for `size` elements. New memory is zero; throws std::bad_alloc.
   void reserve(std::size_t size) {
     reserve(size, [](std::size_t) { return std::shared_ptr<void>(); });
@@ -27,8 +33,7 @@ class Aligned {
     if (size <= capacity_) return;
     const std::size_t wanted = size + size / 8;
     if (wanted > std::numeric_limits<std::size_t>::max() / sizeof(T)) throw std::bad_alloc();
-    data_.reset();  // give the old block back first: the two together could be too much
-    capacity_ = 0;
+    clear();  // the two together could be too much
     data_ = std::static_pointer_cast<T>(source(wanted * sizeof(T)));
     if (!data_) {
       void* const memory = ::operator new(wanted * sizeof(T), std::align_val_t{64});

@@ -161,6 +161,10 @@ void Engine<T>::prepare(const Graph& graph, int computed, GhostExchange* exchang
     if (moments) moments_.carve(carver, p, computed, nodes);
   };
   carve(counter);
+  if (exchange && exchange != memory_of_) {
+    memory_.clear();  // other ranks cannot read it in place
+    memory_of_ = exchange;
+  }
   memory_.reserve(counter.used(), [&](std::size_t bytes) {
     return exchange ? exchange->allocate(bytes) : std::shared_ptr<void>();
   });

@@ -107,8 +107,8 @@ def test_what_is_exchanged_is_counted(
 ) -> None:
     """Each rank gets every other rank's atom near its part of the box once, four times a step for two layers."""
     monkeypatch.setenv("FRAMES_SHARED_MEMORY", memory)
-    # more atoms than the model's test frame, whose replay leaves the engine with memory that no other rank reads
-    atoms = jittered((5, 5, 14), np.diag([11.5, 11.5, 34.0]), 3)
+    # fewer atoms than the model's test frame, whose replay leaves the engine with memory that no other rank reads
+    atoms, length = jittered((3, 3, 8), np.diag([7.0, 7.0, 32.0]), 3), 32.0
     settings = "compute f all pair frames\nthermo_style custom step pe c_f[1] c_f[2] c_f[3]"
     grid = "processors 1 1 2"
     options = {"before": grid, "settings": settings}
@@ -116,9 +116,10 @@ def test_what_is_exchanged_is_counted(
     write_data(tmp_path / "system.data", atoms, TYPES)
     run = run_deck(tmp_path, text, 2)
     assert run.status == 0, run.output
-    z = atoms.positions[:, 2] % 34.0
-    shell = 4.0 + 1.0  # cutoff and skin
-    upper, lower = (z >= 17.0) & ((z < 17 + shell) | (z >= 34 - shell)), (z < 17.0) & ((z >= 17 - shell) | (z < shell))
+    z = atoms.positions[:, 2] % length
+    half, shell = length / 2, 4.0 + 1.0  # cutoff and skin
+    upper = (z >= half) & ((z < half + shell) | (z >= length - shell))
+    lower = (z < half) & ((z >= half - shell) | (z < shell))
     ghosts = int(upper.sum() + lower.sum())
     assert 0 < ghosts < len(atoms)
     size = ghosts * 9 * 16 * 4 * 4  # components, channels, bytes of a number, exchanges
