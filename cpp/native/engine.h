@@ -68,7 +68,7 @@ class Engine {
   Arrays<T> arrays_;
   std::vector<LayerArrays<T>> layers_;
   const GhostExchange* memory_of_ = nullptr;  // the exchange that the next was made for, if any
-  Aligned<T> memory_;                         // features, invariants and rows of nodes; directions and fractions of edges
+  Aligned<T> memory_;            // features, invariants and rows of nodes; directions and fractions of edges
   Aligned<double> edge_memory_;  // slopes and stretches of edges
   Aligned<double> node_memory_;  // energies
   Aligned<std::int32_t> interval_memory_;
