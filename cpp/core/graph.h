@@ -27,7 +27,8 @@ struct Graph {
 
 /// What a model gives back. Vectors keep their capacity from call to call.
 struct Output {
-  /// Set by the caller: also `flux_virials`, for two to three times the cost. Only where the backend gives them.
+  /// Set by the caller: also `flux_virials`, for two to three times the cost. Only where the backend gives
+  /// them.
   bool wants_flux_virials = false;
 
   double energy = 0.0;                 ///< eV, sum over local atoms, reference energies included
