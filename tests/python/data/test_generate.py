@@ -82,6 +82,7 @@ from pathlib import Path
 from frames.data import generate as module
 module.FRAMES_PER_PART = 5
 settings = module.Settings(molecule="water", steps=20, temperature_k=300.0, equilibration_steps=50)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started without it
 
 def kill(stage, done, total):
     if stage == sys.argv[2] and done == int(sys.argv[3]):
