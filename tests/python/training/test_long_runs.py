@@ -50,7 +50,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_patience(morse_file: Path, tmp_path: Path) -> None:
     """A learning rate with which nothing is learnt: the first validation stays the best."""
-    slow = {"steps": 10_000, "validate_every": 5, "checkpoint_every": 50, "patience": 3, "learning_rate": 3.0}
+    slow = {"steps": 3_000, "validate_every": 5, "checkpoint_every": 50, "patience": 3, "learning_rate": 3.0}
     raw = table(morse_file, tmp_path / "run", training=slow)
     execute(raw)
     rows = (tmp_path / "run" / "metrics.csv").read_text().splitlines()[1:]
