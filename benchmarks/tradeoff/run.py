@@ -178,7 +178,7 @@ def plot(results: dict[str, Any]) -> None:
 
     rows: dict[str, dict[str, Any]] = results["variants"]
     longer = results.get("longer", {"minutes": 0, "variants": {}})
-    figure, panels = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
+    figure, panels = plt.subplots(1, 2, figsize=(9, 4.4), sharey=True, layout="constrained")
     titles = {"ms_ethanol": "ethanol, 9 atoms", "ms_box": "27 molecules of ethanol, 243 atoms"}
     for axes, (key, title) in zip(panels, titles.items(), strict=True):
         for layers in sorted({row["layers"] for row in rows.values()}):
@@ -190,7 +190,7 @@ def plot(results: dict[str, Any]) -> None:
             after = [row for row in chosen if name_of(row) in longer["variants"]]
             y = [longer["variants"][name_of(row)]["force_mae_mev_per_angstrom"] for row in after]
             x = [row[key] for row in after]
-            axes.plot(x, y, marker="s", markersize=4, linestyle="--", color=line.get_color())
+            axes.plot(x, y, marker="s", markersize=5, linestyle="--", color=line.get_color())
         for row in rows.values():
             place = (row[key], row["force_mae_mev_per_angstrom"])
             text = f"{row['channels']}" + (f", n = {row['radial']}" if row["radial"] != 8 else "")
@@ -199,19 +199,21 @@ def plot(results: dict[str, Any]) -> None:
             if row["preset"]:
                 axes.plot(*place, marker="o", markersize=11, markerfacecolor="none", color="0.3", linestyle="none")
                 text += f" ({row['preset']})"
-            axes.annotate(text, place, textcoords="offset points", xytext=(7, 5), fontsize=8)
+            beside = {"xytext": (-8, -12), "ha": "right"} if row["radial"] < 8 else {"xytext": (7, 5)}
+            axes.annotate(text, place, textcoords="offset points", fontsize=8, **beside)
         axes.set(xscale="log", yscale="log", xlabel="ms per evaluation, one thread", title=title)
-        axes.margins(x=0.15, y=0.1)
+        axes.margins(x=0.25, y=0.1)
         axes.grid(alpha=0.3, which="both")
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+        for axis, digits in ((axes.xaxis, (1, 2, 5)), (axes.yaxis, (1, 2, 3, 4, 5, 7))):
+            axis.set_major_locator(LogLocator(subs=digits))
             axis.set_major_formatter("{x:g}")
             axis.set_minor_formatter("")
     panels[0].set_ylabel("force MAE on the later block (meV/Å)")
     explanation = f"channels at the points, {results['minutes']:g} min each"
     if longer["variants"]:
-        explanation += f";\ndashed: {longer['minutes']:g} min"
-    panels[0].legend(title=explanation, fontsize=8, title_fontsize=8)
+        explanation += f"; squares: {longer['minutes']:g} min"
+    lines, names = panels[0].get_legend_handles_labels()
+    figure.legend(lines, names, title=explanation, fontsize=8, title_fontsize=8, ncols=3, loc="outside lower center")
     figure.savefig(HERE / "tradeoff.png", dpi=150)
     plt.close(figure)
 

@@ -173,11 +173,14 @@ std::vector<double> Model::time(int repeats) {
 
 py::dict Model::profile(int repeats) {
   using frames::native::Profile;
-  std::array<std::vector<double>, Profile::steps> seconds;  // of each evaluation, the mean over the threads
+  // of each evaluation, the mean over the threads that took part
+  std::array<std::vector<double>, Profile::steps> seconds;
   for (int k = 0; k < repeats; ++k) {
     backend_->measure(true);
     time(1);
-    const auto threads = backend_->measurement().threads;
+    auto threads = backend_->measurement().threads;
+    const auto idle = [](const Profile& thread) { return thread.seconds[Profile::geometry] == 0.0; };
+    threads.erase(std::remove_if(threads.begin() + 1, threads.end(), idle), threads.end());
     for (std::size_t step = 0; step < seconds.size(); ++step) {
       double sum = 0.0;
       for (const Profile& thread : threads) sum += thread.seconds[step];

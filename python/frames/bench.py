@@ -82,6 +82,7 @@ def measure(
     """Times evaluations of one structure for about `seconds`. Raises FramesError as `open_model` does."""
     evaluator = _open(model, backend, threads)
     numbers, positions = check_atoms(evaluator.metadata.elements, sample.atomic_numbers, sample.positions)
+    find_edges(positions[:2], sample.cell, sample.pbc, evaluator.metadata.cutoff)  # imports what it needs
     start = time.perf_counter()
     edge_index, vectors = find_edges(positions, sample.cell, sample.pbc, evaluator.metadata.cutoff)
     neighbours = time.perf_counter() - start
