@@ -137,6 +137,7 @@ def plot_scaling(timings: Sequence[Timing], path: Path) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator
 
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
     for threads in sorted({t.threads for t in timings}):
@@ -145,6 +146,9 @@ def plot_scaling(timings: Sequence[Timing], path: Path) -> None:
         label = f"{chosen[0].backend}, {threads} thread{'s' if threads > 1 else ''}"
         axes.plot([t.atoms for t in chosen], cost, marker="o", markersize=4, label=label)
     axes.set(xscale="log", yscale="log", xlabel="atoms", ylabel="µs per atom and step")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("")
     axes.grid(alpha=0.3, which="both")
     axes.legend()
     figure.savefig(path, dpi=150)
