@@ -65,7 +65,7 @@ LENGTHS = (
 NEWTON_ONLY = Arm("newton_only", {"task": "newton"}, motion=True, bare=True)
 ARMS = {arm.name: arm for arm in (*MAIN, *LENGTHS, NEWTON_ONLY)}
 
-SMALL = {"backbone": "cartesian", "preset": "small"}
+SMALL = {"backbone": "cartesian", "settings": {"channels": 32, "layers": 2}}
 EQUIFORMER = {
     "backbone": "equiformer",
     "settings": {
