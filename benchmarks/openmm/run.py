@@ -8,8 +8,8 @@ are faster.
 
 MACE and NequIP are the models that `benchmarks/peers` has trained, in its environments with OpenMM and OpenMM-ML added;
 what is missing is installed and trained first. It also tells what the bridge costs: a step of FramesForce, less the
-engine's own time for one evaluation and a step without any force. Since OpenMM's CPU platform takes some 0.1 ms for its
-own part of a step, more or less as its threads wake up, that is measured on the Reference platform.
+engine's own time for one evaluation and a step without any force. Since OpenMM's CPU platform takes more
+or less for its own part of a step, as its threads wake up, that is measured on the Reference platform.
 """
 
 from __future__ import annotations

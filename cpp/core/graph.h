@@ -27,7 +27,7 @@ struct Graph {
 
 /// What a model gives back. Vectors keep their capacity from call to call.
 struct Output {
-  /// Set by the caller: also `flux_virials`, for two to three times the cost. Only where the backend gives
+  /// Set by the caller: also `flux_virials`, which take three more gradients. Only where the backend gives
   /// them.
   bool wants_flux_virials = false;
 
