@@ -119,10 +119,18 @@ write_dump all custom atoms.dump {DUMP} modify sort id format float %.15g
 def run_deck(folder: Path, text: str, ranks: int = 1, program: Path = PROGRAMS / "lmp") -> Run:
     """Runs a deck in a folder, on one or more MPI ranks, each with one thread."""
     (folder / "in.test").write_text(text)
+    done = run_program(folder, [program, "-in", "in.test", "-log", "none", "-nocite"], ranks)
+    if done.returncode != 0:
+        return Run(done.returncode, done.stdout)
+    dump = folder / "atoms.dump"
+    return Run(0, done.stdout, read_thermo(done.stdout), read_dump(dump) if dump.exists() else {})
+
+
+def run_program(folder: Path, command: Sequence[str | Path], ranks: int = 1) -> subprocess.CompletedProcess[str]:
+    """Runs a command, on one or more MPI ranks, each with one thread; errors are in its standard output."""
     launcher = [PROGRAMS / "mpiexec", "-n", str(ranks)] if ranks > 1 else []
-    command = [*launcher, program, "-in", "in.test", "-log", "none", "-nocite"]
-    done = subprocess.run(
-        command,
+    return subprocess.run(
+        [*launcher, *command],
         cwd=folder,
         env={**os.environ, **PATIENT_MPI, "OMP_NUM_THREADS": "1"},
         stdin=subprocess.DEVNULL,
@@ -130,11 +138,8 @@ def run_deck(folder: Path, text: str, ranks: int = 1, program: Path = PROGRAMS /
         stderr=subprocess.STDOUT,
         text=True,
         timeout=TIMEOUT,
+        check=False,
     )
-    if done.returncode != 0:
-        return Run(done.returncode, done.stdout)
-    dump = folder / "atoms.dump"
-    return Run(0, done.stdout, read_thermo(done.stdout), read_dump(dump) if dump.exists() else {})
 
 
 def run_lammps(

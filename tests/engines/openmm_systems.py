@@ -16,6 +16,7 @@ from frames.units import conversion
 
 EV = conversion("kJ/mol", "eV")
 ANGSTROM = conversion("nm", "Å")
+TOLERANCE = {"float32": (1e-5, 1e-4), "float64": (1e-8, 1e-8)}  # eV, eV/Å
 
 
 def resident_mib() -> float:
@@ -120,3 +121,35 @@ def topology_of(case: Case) -> Any:
     if case.cell is not None:
         topology.setPeriodicBoxVectors(case.cell / ANGSTROM)
     return topology
+
+
+def reference(model: Path, case: Case) -> tuple[float, np.ndarray]:
+    """Energy in eV and forces in eV/Å by the ASE calculator."""
+    from frames.ase import FramesCalculator
+
+    atoms = case.atoms()
+    atoms.calc = FramesCalculator(model)
+    return atoms.get_potential_energy(), atoms.get_forces()
+
+
+def assert_same(found: tuple[float, np.ndarray], wanted: tuple[float, np.ndarray], dtype: str = "float64") -> None:
+    """Energies of more than twenty atoms may differ by more in proportion."""
+    energy, force = TOLERANCE[dtype]
+    assert found[0] == pytest.approx(wanted[0], abs=energy * max(1, len(wanted[1]) / 20))
+    assert np.abs(found[1] - wanted[1]).max() < force
+
+
+def context_of(force: Any, case: Case, platform: str = "Reference") -> Any:
+    """A Context of the force alone on this structure."""
+    import openmm
+
+    system = system_of(len(case.numbers), case.cell)
+    system.addForce(force)
+    context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName(platform))
+    context.setPositions(case.positions / ANGSTROM)
+    return context
+
+
+def energy_of(context: Any) -> float:
+    """eV."""
+    return float(context.getState(energy=True).getPotentialEnergy()._value * EV)

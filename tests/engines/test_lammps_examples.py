@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import ase.io
 import numpy as np
 import pytest
 from ase.build import molecule
-from lammps_run import PATIENT_MPI, PROGRAMS, TIMEOUT, Floats, read_thermo, require_lammps
+from lammps_run import PROGRAMS, Floats, read_thermo, require_lammps, run_program
 
 from frames.ase import FramesCalculator
 
@@ -40,22 +38,12 @@ def folder(tmp_path: Path) -> Path:
 
 def run(folder: Path, name: str, ranks: int = 1, partitions: str = "", **variables: object) -> str:
     """Runs a deck and returns what it prints."""
-    command: list[str | Path] = [PROGRAMS / "mpiexec", "-n", str(ranks)] if ranks > 1 else []
-    command += [PROGRAMS / "lmp", "-in", f"in.{name}" if name in TESTED else f"in.ethanol_{name}"]
+    deck = f"in.{name}" if name in TESTED else f"in.ethanol_{name}"
+    command: list[str | Path] = [PROGRAMS / "lmp", "-in", deck]
     command += ["-partition", partitions] if partitions else []
     for variable, value in variables.items():
         command += ["-var", variable, str(value)]
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env={**os.environ, **PATIENT_MPI, "OMP_NUM_THREADS": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
+    done = run_program(folder, command, ranks)
     assert done.returncode == 0, done.stdout
     return done.stdout
 

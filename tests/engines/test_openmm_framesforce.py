@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,16 +12,27 @@ pytest.importorskip("torch")
 pytest.importorskip("frames._openmm")
 
 import openmm
-from openmm_systems import ANGSTROM, EV, Case, cases, ethanol, single_point, system_of, topology_of
+from openmm_systems import (
+    ANGSTROM,
+    EV,
+    Case,
+    assert_same,
+    cases,
+    context_of,
+    energy_of,
+    ethanol,
+    reference,
+    single_point,
+    system_of,
+    topology_of,
+)
 from toy_potential import write_toy_model
 
-from frames.ase import FramesCalculator
 from frames.openmm import FramesForce
 
 CASES = {case.name: case for case in cases()}
 PLATFORMS = ("Reference", "CPU")
 # eV and eV/Å; single precision differs by its rounding, which depends on the order of the sums
-TOLERANCE = {"float32": (1e-5, 1e-4), "float64": (1e-8, 1e-8)}
 
 
 @pytest.fixture(scope="module")
@@ -35,30 +45,6 @@ def models(native_models: dict[str, Path], tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="module")
 def double(models: dict[str, Path]) -> Path:
     return models["native float64"]
-
-
-def reference(model: Path, case: Case) -> tuple[float, np.ndarray]:
-    atoms = case.atoms()
-    atoms.calc = FramesCalculator(model)
-    return atoms.get_potential_energy(), atoms.get_forces()
-
-
-def assert_same(found: tuple[float, np.ndarray], wanted: tuple[float, np.ndarray], dtype: str = "float64") -> None:
-    energy, force = TOLERANCE[dtype]
-    assert found[0] == pytest.approx(wanted[0], abs=energy * max(1, len(wanted[1]) / 20))
-    assert np.abs(found[1] - wanted[1]).max() < force
-
-
-def context_of(force: Any, case: Case, platform: str = "Reference") -> Any:
-    system = system_of(len(case.numbers), case.cell)
-    system.addForce(force)
-    context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName(platform))
-    context.setPositions(case.positions / ANGSTROM)
-    return context
-
-
-def energy_of(context: Any) -> float:
-    return float(context.getState(energy=True).getPotentialEnergy()._value * EV)
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)

@@ -17,10 +17,21 @@ pytest.importorskip("torch")
 pytest.importorskip("openmmtorch")
 
 import openmm
-from openmm_systems import ANGSTROM, EV, Case, cases, ethanol, single_point, system_of, topology_of
+from openmm_systems import (
+    ANGSTROM,
+    EV,
+    Case,
+    assert_same,
+    cases,
+    context_of,
+    energy_of,
+    ethanol,
+    reference,
+    single_point,
+    topology_of,
+)
 from toy_potential import ToyModel, write_toy_model
 
-from frames.ase import FramesCalculator
 from frames.errors import FramesError
 from frames.openmm import torch_force, write_torchforce
 
@@ -30,7 +41,6 @@ pytestmark = [
 ]
 
 CASES = {case.name: case for case in cases()}
-TOLERANCE = {"float32": (1e-5, 1e-4), "float64": (1e-8, 1e-8)}
 OPTIONS = {
     "forces": {"outputs_forces": True},
     "fixed shapes": {"cuda_graphs": True},
@@ -46,30 +56,6 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(scope="module")
 def double(tmp_path_factory: pytest.TempPathFactory) -> ToyModel:
     return write_toy_model(tmp_path_factory.mktemp("options") / "double.pt", dtype="float64")
-
-
-def reference(model: Path, case: Case) -> tuple[float, np.ndarray]:
-    atoms = case.atoms()
-    atoms.calc = FramesCalculator(model)
-    return atoms.get_potential_energy(), atoms.get_forces()
-
-
-def assert_same(found: tuple[float, np.ndarray], wanted: tuple[float, np.ndarray], dtype: str = "float64") -> None:
-    energy, force = TOLERANCE[dtype]
-    assert found[0] == pytest.approx(wanted[0], abs=energy * max(1, len(wanted[1]) / 20))
-    assert np.abs(found[1] - wanted[1]).max() < force
-
-
-def context_of(force: Any, case: Case, platform: str = "Reference") -> Any:
-    system = system_of(len(case.numbers), case.cell)
-    system.addForce(force)
-    context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName(platform))
-    context.setPositions(case.positions / ANGSTROM)
-    return context
-
-
-def energy_of(context: Any) -> float:
-    return float(context.getState(energy=True).getPotentialEnergy()._value * EV)
 
 
 @pytest.mark.parametrize("platform", ["Reference", "CPU"])
