@@ -119,7 +119,7 @@ void embed_nodes(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& s
     const T* const scale = p.embedding.scale + 3 * species;
     const T* const bias = p.embedding.bias + species;
     T* const xi = x + static_cast<std::ptrdiff_t>(i) * components * c;
-    for_channels<T>(1, c, [&](auto feature, auto invariant, auto row) {
+    for_channels(scratch, 1, c, [&](auto feature, auto invariant, auto row) {
       const auto f = load_parts<V>(scale + invariant);
       Tensor<V> r = scaled(load_tensor<V>(xi + feature), f.scalar, f.antisymmetric, f.symmetric);
       r.c[0] += load<V>(bias + row);
@@ -128,7 +128,7 @@ void embed_nodes(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& s
   }
   gate(p.embedding.gate, x, atoms, c, scratch, a.embedded_slopes + start, factors);
   T* const out = a.features + components * start;
-  for_channels<T>(atoms, c, [&](auto feature, auto invariant, auto) {
+  for_channels(scratch, atoms, c, [&](auto feature, auto invariant, auto) {
     const auto f = load_parts<V>(factors + invariant);
     store_tensor(out + feature, scaled(load_tensor<V>(x + feature), f.scalar, f.antisymmetric, f.symmetric));
   });
@@ -146,7 +146,7 @@ void embed_nodes_backward(const Parameters<T>& p, const Arrays<T>& a, const Scra
   for (int i = 0; i < atoms; ++i) {
     const T* const scale = p.embedding.scale + static_cast<std::ptrdiff_t>(a.species[begin + i]) * 3 * c;
     T* const gi = g + static_cast<std::ptrdiff_t>(i) * components * c;
-    for_channels<T>(1, c, [&](auto feature, auto invariant, auto) {
+    for_channels(scratch, 1, c, [&](auto feature, auto invariant, auto) {
       const auto f = load_parts<V>(scale + invariant);
       store_tensor(gi + feature,
                    scaled(load_tensor<V>(gi + feature), f.scalar, f.antisymmetric, f.symmetric));
