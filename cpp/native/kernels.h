@@ -54,9 +54,10 @@ struct Arrays {
   double* energies = nullptr;        ///< [computed] eV
 };
 
-/// Rows of features that the next block of atoms will need, fetched while kernels work on this one.
+/// Rows of features that the next block of atoms will need, fetched while kernels work on this one. Written
+/// all the time, so not on a cache line with that of another thread.
 template <class T>
-struct Upcoming {
+struct alignas(64) Upcoming {
   struct Piece {
     const T* rows;
     std::ptrdiff_t blocks;  ///< of channels, still to be fetched; at least 1
