@@ -120,7 +120,9 @@ class Run:
                 self.console.print(f"training goes on without compilation, which failed: {reason}")
                 return
         self.trainer.seconds += 0.0 if self.trainer.step else time.perf_counter() - start
-        self.console.print(f"the training step was compiled in {time.perf_counter() - start:.0f} s")
+        shapes = self.trainer.compiled.shapes if self.trainer.compiled else []
+        padded = ", ".join(f"{shape.atoms} atoms and {shape.edges} edges" for shape in shapes)
+        self.console.print(f"the training step was compiled in {time.perf_counter() - start:.0f} s, for {padded}")
 
     def _fastest_threads(self) -> int:
         """One thread, or as many as PyTorch takes by itself: small batches only lose by several."""
