@@ -73,6 +73,7 @@ class AuxiliarySection(_Section):
     task: Literal[
         "none",
         "frames",
+        "curriculum",
         "shuffled",
         "gaussian",
         "single_frame",
@@ -90,6 +91,7 @@ class AuxiliarySection(_Section):
     targets: Literal["adjacent", "first"] = "adjacent"  # frames: between successive frames, or from the first
     longest: float | None = Field(default=None, gt=0)  # fs; frames: pairs of successive frames at uneven times
     noise: float | None = Field(default=None, gt=0)  # Å per component; gaussian and dens
+    reach: int = Field(default=1, ge=1, le=6)  # newton: frames on each side; more of them where steps were left out
     partner_labels: bool = False  # also use the labels of the partner frames
 
     @model_validator(mode="after")
@@ -100,6 +102,7 @@ class AuxiliarySection(_Section):
             "targets": ("frames",),
             "longest": ("frames",),
             "noise": ("gaussian", "dens"),
+            "reach": ("newton",),
         }.items():
             if key in given and self.task not in tasks:
                 raise ValueError(f"{key} belongs to the task {' or '.join(tasks)}, and task is {self.task!r}")
