@@ -114,9 +114,11 @@ class AuxiliarySection(_Section):
 class TrainingSection(_Section):
     steps: int = Field(default=20000, ge=1)
     minutes: float | None = Field(default=None, gt=0)  # ends, schedule included, after this time at the latest
-    clock: Literal["wall", "cpu"] = "wall"  # of minutes; CPU time makes trainings comparable on a busy machine
+    # of minutes; CPU time, without that of the compilation, makes trainings comparable on a busy machine
+    clock: Literal["wall", "cpu"] = "wall"
     batch_size: int = Field(default=5, ge=1)
     learning_rate: float | None = Field(default=None, gt=0)  # 3e-3 for cartesian, 5e-4 for equiformer
+    optimizer: Literal["soap", "adamw"] | None = None  # soap for cartesian, adamw for equiformer
     warmup: float = Field(default=0.02, ge=0, lt=1)  # fraction of the training
     weight_decay: float = Field(default=0.0, ge=0)
     energy_weight: float = Field(default=1.0, ge=0)

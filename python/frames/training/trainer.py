@@ -24,6 +24,7 @@ from frames.training.compiled import CompiledPotential, can_compile
 from frames.training.dataset import TrainingData
 from frames.training.initial import first_potential
 from frames.training.losses import ErrorSums, energy_loss, force_loss, virial_loss
+from frames.training.optimizer import LEARNING_RATE, make_optimizer
 from frames.training.parallel import Workers
 from frames.training.reference import (
     energy_spread,
@@ -32,7 +33,6 @@ from frames.training.reference import (
     virial_spread,
 )
 
-LEARNING_RATE = {"cartesian": 3e-3, "equiformer": 5e-4}
 CHAIN_SAMPLE = 2000  # chains whose displacements set the scale of the auxiliary loss
 COMPILE_FROM = 4000  # steps: from here on the compilation is paid back
 SHAPE_SAMPLE = 200  # steps whose batches the compiled shapes are chosen for
@@ -67,13 +67,8 @@ class Trainer:
         self.task = self._auxiliary_task()
         self.parameters = list(self.potential.parameters())
         rate = config.training.learning_rate or LEARNING_RATE[self.spec.backbone]
-        self.optimizer = torch.optim.AdamW(
-            [*self.parameters, *(p for p in (self.task.parameters() if self.task else ()) if p.requires_grad)],
-            lr=rate,
-            weight_decay=config.training.weight_decay,
-            amsgrad=True,
-            fused=True,  # one kernel for all parameters, where the plain loop takes longer than a small gradient
-        )
+        trained = [*self.parameters, *(p for p in (self.task.parameters() if self.task else ()) if p.requires_grad)]
+        self.optimizer = make_optimizer(config.training, self.spec.backbone, trained, rate)
         self.rate = rate
         self.average = MovingAverage(self.parameters, config.training.ema)
         self.compiled: CompiledPotential | None = None

@@ -90,20 +90,23 @@ def traced_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_compiled_equals_plain(morse_file: Path) -> None:
+    """Two shapes, each used before and after a change of the parameters."""
     torch.set_num_threads(1)
     run = trainer(one_molecule(morse_file))
-    batch = run.store.batch(run.data.train[:2])
-    shape = Shape(len(batch.atomic_numbers) + 3, batch.edge_vectors.shape[0] + 7)
-    compiled = CompiledPotential(run.potential, [shape])
-    for step in range(2):  # the second time with changed parameters
-        plain = _evaluate(run.potential, batch, False, create_graph=True)
-        assert_same(compiled.evaluate(batch), plain, batch, run.parameters)
-        features = compiled.features(batch)
-        torch.testing.assert_close(features.scalars, _features(run.potential, batch).scalars, rtol=1e-9, atol=1e-11)
+    batches = [run.store.batch(run.data.train[:frames]) for frames in (2, 3)]
+    shapes = [Shape(len(batch.atomic_numbers) + 3, len(batch.edge_vectors) + 7) for batch in batches]
+    compiled = CompiledPotential(run.potential, shapes)
+    for step in range(2):
+        for batch, shape in zip(batches, shapes, strict=True):
+            assert compiled.shape_for(batch) == shape
+            plain = _evaluate(run.potential, batch, False, create_graph=True)
+            assert_same(compiled.evaluate(batch), plain, batch, run.parameters)
+            features = compiled.features(batch)
+            torch.testing.assert_close(features.scalars, _features(run.potential, batch).scalars, rtol=1e-9, atol=1e-11)
         with torch.no_grad():
             for parameter in run.parameters:
                 parameter += 0.01 * (step + 1)
-    assert not compiled.fits(run.store.batch(run.data.train[:3]))
+    assert not compiled.fits(run.store.batch(run.data.train[:4]))
 
 
 @pytest.mark.usefixtures("traced_only")
