@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +57,16 @@ MAIN = (
     Arm("more_labels", {"task": "none"}, label_factor=2.0),
 )
 LENGTHS = (
+    Arm("curriculum", {"task": "curriculum"}, ordered=True),
     Arm("frames_T2", {"task": "frames", "length": 2}, ordered=True),
     Arm("frames_T3", {"task": "frames", "length": 3}, ordered=True),
     Arm("frames_T2_first", {"task": "frames", "length": 2, "targets": "first"}, ordered=True),
     Arm("frames_T3_first", {"task": "frames", "length": 3, "targets": "first"}, ordered=True),
 )
+TRANSFER = Arm("transfer", {"task": "none"})
+NEWTON_FAR = Arm("newton_reach4", {"task": "newton", "reach": 4}, rest=True, motion=True)
 NEWTON_ONLY = Arm("newton_only", {"task": "newton"}, motion=True, bare=True)
-ARMS = {arm.name: arm for arm in (*MAIN, *LENGTHS, NEWTON_ONLY)}
+ARMS = {arm.name: arm for arm in (*MAIN, *LENGTHS, TRANSFER, NEWTON_FAR, NEWTON_ONLY)}
 
 SMALL = {"backbone": "cartesian", "settings": {"channels": 32, "layers": 2}}
 EQUIFORMER = {
@@ -81,7 +84,7 @@ EQUIFORMER = {
 
 @dataclass(frozen=True)
 class Job:
-    """One training."""
+    """One training; with `start`, from the model of another one, at the tenth part of the learning rate."""
 
     system: System
     arm: Arm
@@ -89,6 +92,7 @@ class Job:
     seed: int
     minutes: float
     model: dict[str, Any] = field(default_factory=lambda: SMALL)
+    start: Job | None = None
 
     @property
     def key(self) -> tuple[str, str, str, int, int, float]:
@@ -124,29 +128,44 @@ class Job:
             "steps": 10_000_000,
             "seed": self.seed,
             "threads": 1,
-            "compile": False,
+            "compile": self.model["backbone"] == "cartesian",  # whose time the CPU clock leaves out
             "validate_every": 250,
             "checkpoint_every": 250,
         }
+        model = self.model
+        if self.start is not None:
+            model = {"start": str(self.start.folder / "run" / "best.pt")}
+            training["learning_rate"] = 3e-4
         return {
             "output": str(self.folder / "run"),
             "data": data,
-            "model": self.model,
+            "model": model,
             "auxiliary": auxiliary,
             "training": training,
         }
 
 
-SLICES = ("main", "budgets", "lengths", "equiformer", "newton")
+SLICES = ("main", "budgets", "lengths", "equiformer", "newton", "transfer", "aimd")
 
 
 def jobs(which: str, seeds: int, minutes: float, systems: Sequence[str]) -> Iterator[Job]:
     """The trainings of a slice, one seed of everything before the next."""
     two = [name for name in ("ethanol", "chain") if name in systems]
     for seed in range(seeds):
-        if which == "main":
-            for name in systems:
-                yield from (Job(BY_NAME[name], arm, 300, seed, minutes) for arm in MAIN if arm.fits(BY_NAME[name]))
+        if which in ("main", "aimd"):
+            for system in (BY_NAME[name] for name in systems):
+                if system.part == which:
+                    yield from (Job(system, arm, 300, seed, minutes) for arm in MAIN if arm.fits(system))
+        elif which == "newton" and "ethanol_every4" in systems:
+            coarse = BY_NAME["ethanol_every4"]
+            yield from (Job(coarse, ARMS[arm], 100, seed, minutes) for arm in ("none", "newton", "newton_reach4"))
+            yield Job(coarse, ARMS["none"], 950, seed, minutes)
+        elif which == "transfer" and "lips20_beta_Li3PS4" in systems:
+            # what the binary compounds teach a model of the ternary one, which has few labels
+            binary = Job(BY_NAME["lips20_binary"], ARMS["none"], 600, seed, 5 * minutes)
+            for labels in (30, 100):
+                ternary = Job(BY_NAME["lips20_beta_Li3PS4"], ARMS["none"], labels, seed, minutes)
+                yield from (ternary, replace(ternary, arm=TRANSFER, start=binary))
         for name in two:
             system = BY_NAME[name]
             if which == "budgets":

@@ -5,7 +5,8 @@ at once, and writes results.json, tables and plots, and the tables of docs/study
 same command goes on after a stop, inside a training too. A system whose data cannot be had is left out,
 with the reason.
 
-    --slice main         which part: main (all systems, 300 labels), budgets, lengths, equiformer, newton, or all
+    --slice main         which part: main (all systems, 300 labels), budgets, lengths, equiformer, newton, transfer,
+                         aimd (further short runs of plane waves), or all
     --only ethanol       systems by name, with commas between them
     --arms none,frames   arms by name
 """
@@ -28,6 +29,7 @@ from systems import BY_NAME, HERE, OUT, Missing
 
 RESULTS = HERE / "results.json"
 WRITING = Lock()
+STARTING = Lock()
 
 
 def main(
@@ -58,7 +60,7 @@ def main(
     if show:
         print("\n".join(job.name for job in todo.values()))
         return
-    missing = prepare({job.system.name for job in todo.values()})
+    missing = prepare({part.system.name for job in todo.values() for part in (job, job.start) if part})
     ready = [job for job in todo.values() if job.system.name not in missing]
     with ThreadPoolExecutor(parallel) as pool:
         failures = [text for text in pool.map(run, ready) if text]
@@ -99,6 +101,10 @@ def run(job: Job) -> str | None:
     """One training, from where it stopped if it did. Adds its rows; returns what went wrong, if anything."""
     from frames.training.checkpoint import load_checkpoint
 
+    if job.start is not None:
+        with STARTING:  # several jobs may go on from the same one
+            if failed := run(job.start):
+                return failed
     folder = job.folder
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "config.toml"

@@ -44,6 +44,7 @@ class System:
         uneven: fs; frames follow each other at uneven times up to this.
         bare: the [data] table without any force label, if there is one.
         elsewhere: scored too: files of molecules that training never saw, by the name of their row.
+        part: the slice of the study that trains on it with all arms.
     """
 
     name: str
@@ -57,6 +58,7 @@ class System:
     uneven: float | None = None
     bare: Callable[[], dict[str, Any]] | None = None
     elsewhere: tuple[tuple[str, str], ...] = ()
+    part: str = "main"
 
 
 def by_time(name: str, **changes: Any) -> Callable[[int], dict[str, Any]]:
@@ -192,14 +194,28 @@ def isomer_table(labels: int) -> dict[str, Any]:
     return {"path": str(DATA / "isomers.h5"), "labelled": each, **common}
 
 
-def aimd(file: str, name: str, title: str, *, nve: bool = False, motion: bool = True) -> System:
-    """A short plane-wave run, every step stored."""
+def aimd(
+    files: str | tuple[str, ...],
+    name: str,
+    title: str,
+    *,
+    nve: bool = False,
+    motion: bool = True,
+    gap: int = 20,
+    part: str = "main",
+) -> System:
+    """Short plane-wave runs, every step stored; labels are shared out evenly among them."""
+    files = (files,) if isinstance(files, str) else files
 
     def prepare() -> None:
-        once(DATA / f"{name}.h5", lambda path: hdf5.write(path, read(shared("aimd", file))))
+        runs = [shared("aimd", file) for file in files]
+        once(DATA / f"{name}.h5", lambda path: hdf5.write(path, [run for file in runs for run in read(file)]))
 
-    split = "time blocks, 20 frames between them"
-    return System(name, title, split, prepare, by_time(name, gap=20, test_frames=200), nve=nve, motion=motion)
+    def table(labels: int) -> dict[str, Any]:
+        return by_time(name, gap=gap, test_frames=200)(max(1, round(labels / len(files))))
+
+    split = f"time blocks, {gap} frames between them"
+    return System(name, title, split, prepare, table, nve=nve, motion=motion, part=part)
 
 
 def lips(folder: str) -> System:
@@ -219,6 +235,23 @@ def lips(folder: str) -> System:
         by_time(name, gap=20, test_frames=200),
         uneven=4.0,
     )
+
+
+def lips_binary() -> System:
+    """The two binary compounds of LiPS20 together, from which a model is transferred to the ternary one."""
+    parts = [lips(folder) for folder in ("Li3P", "P2S5")]
+    name = "lips20_binary"
+
+    def prepare() -> None:
+        for part in parts:
+            part.prepare()
+        runs = [DATA / f"{part.name}.h5" for part in parts]
+        once(DATA / f"{name}.h5", lambda path: hdf5.write(path, [run for file in runs for run in read(file)]))
+
+    def table(labels: int) -> dict[str, Any]:
+        return by_time(name, gap=20, test_frames=100)(max(1, round(labels / len(parts))))
+
+    return System(name, "LiPS20 Li3P and P2S5", parts[0].split, prepare, table, uneven=4.0, part="transfer")
 
 
 def toy(name: str, title: str, write: Callable[[Path], None]) -> System:
@@ -250,6 +283,22 @@ def xtb(molecule: str) -> System:
     )
 
 
+def thinned(whole: System, every: int, title: str) -> System:
+    """One frame of every few of another system, as long runs are usually stored."""
+    name = f"{whole.name}_every{every}"
+
+    def prepare() -> None:
+        whole.prepare()
+        once(
+            DATA / f"{name}.h5",
+            lambda path: hdf5.write(path, [run[::every] for run in read(DATA / f"{whole.name}.h5")]),
+        )
+
+    gap = GAP // every
+    split = f"time blocks, {gap} frames between them"
+    return System(name, title, split, prepare, by_time(name, gap=gap), motion=True, part="newton")
+
+
 SYSTEMS = (
     toy("chain", "spring–mass chain", write_chain),
     xtb("ethanol"),
@@ -275,5 +324,16 @@ SYSTEMS = (
     lips("Li3P"),
     lips("beta-Li3PS4"),
     lips("P2S5"),
+    lips_binary(),
+    thinned(xtb("ethanol"), 4, "ethanol, GFN2-xTB, every 2 fs"),
+    aimd(
+        tuple(f"CH4_{kelvin}K.npz" for kelvin in (300, 500, 1000)),
+        "aimd_methane_hot",
+        "methane, plane waves, 300–1000 K",
+        part="aimd",
+    ),
+    aimd("EC_300K.npz", "aimd_carbonate", "ethylene carbonate, plane waves, 300 K", part="aimd"),
+    aimd("LiGePS_1200K.npz", "aimd_electrolyte", "LiGePS, plane waves, 1200 K", gap=10, part="aimd"),
+    aimd("Si64_50x10frames.npz", "aimd_silicon", "silicon, 50 runs of 10 frames", part="aimd"),
 )
 BY_NAME = {system.name: system for system in SYSTEMS}

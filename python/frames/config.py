@@ -73,6 +73,7 @@ class AuxiliarySection(_Section):
     task: Literal[
         "none",
         "frames",
+        "curriculum",
         "shuffled",
         "gaussian",
         "single_frame",
@@ -90,6 +91,7 @@ class AuxiliarySection(_Section):
     targets: Literal["adjacent", "first"] = "adjacent"  # frames: between successive frames, or from the first
     longest: float | None = Field(default=None, gt=0)  # fs; frames: pairs of successive frames at uneven times
     noise: float | None = Field(default=None, gt=0)  # Å per component; gaussian and dens
+    reach: int = Field(default=1, ge=1, le=6)  # newton: frames on each side; more of them where steps were left out
     partner_labels: bool = False  # also use the labels of the partner frames
 
     @model_validator(mode="after")
@@ -100,6 +102,7 @@ class AuxiliarySection(_Section):
             "targets": ("frames",),
             "longest": ("frames",),
             "noise": ("gaussian", "dens"),
+            "reach": ("newton",),
         }.items():
             if key in given and self.task not in tasks:
                 raise ValueError(f"{key} belongs to the task {' or '.join(tasks)}, and task is {self.task!r}")
@@ -111,9 +114,11 @@ class AuxiliarySection(_Section):
 class TrainingSection(_Section):
     steps: int = Field(default=20000, ge=1)
     minutes: float | None = Field(default=None, gt=0)  # ends, schedule included, after this time at the latest
-    clock: Literal["wall", "cpu"] = "wall"  # of minutes; CPU time makes trainings comparable on a busy machine
+    # of minutes; CPU time, without that of the compilation, makes trainings comparable on a busy machine
+    clock: Literal["wall", "cpu"] = "wall"
     batch_size: int = Field(default=5, ge=1)
     learning_rate: float | None = Field(default=None, gt=0)  # 3e-3 for cartesian, 5e-4 for equiformer
+    optimizer: Literal["soap", "adamw"] | None = None  # soap for cartesian, adamw for equiformer
     warmup: float = Field(default=0.02, ge=0, lt=1)  # fraction of the training
     weight_decay: float = Field(default=0.0, ge=0)
     energy_weight: float = Field(default=1.0, ge=0)

@@ -1,9 +1,11 @@
-"""Forces from motion: what three consecutive frames of a velocity-Verlet run say about the middle one.
+"""Forces from motion: what consecutive frames of a run say about the one in the middle.
 
 Positions written at every step of constant-energy velocity Verlet obey r(t+1) − 2 r(t) + r(t−1) = Δt² F(t)/m
 exactly (L. Verlet, Phys. Rev. 159, 98, 1967), so the forces follow from the positions alone, up to the digits that
-were kept. A stochastic thermostat adds forces of its own, a coarser stride averages the force over the time between
-frames; this module measures how much of that there is, element by element, before anything learns from it.
+were kept. With frames left out, the second derivative in time takes more of them: the central difference over p frames
+on each side (`reach`) misses something of order Δt²ᵖ only, and amplifies noise hardly more. A stochastic thermostat
+adds forces of its own; this module measures how much of all that there is, element by element, before anything learns
+from it.
 
 A thermostat that scales all velocities by one factor (Nosé-Hoover, Berendsen, Bussi) does less harm: it adds −ξ(t) m v,
 a force along one direction in the space of all coordinates, the momenta. Everything here is therefore measured, and
@@ -13,7 +15,7 @@ learnt, across that direction: one of 3N components of a frame is given up, and 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import comb
+from math import comb, factorial
 
 import numpy as np
 from ase.data import atomic_masses, chemical_symbols
@@ -35,23 +37,36 @@ _SAMPLES = 2000
 
 
 def forces_from_motion(trajectory: Trajectory, frames: Integers) -> Floats:
-    """F(t) = m (r(t+1) − 2 r(t) + r(t−1)) / Δt² of each triple.
+    """F(t) = m r̈(t), with r̈ = (r(t+1) − 2 r(t) + r(t−1)) / Δt² from three frames, or the like from more.
 
     Args:
-        frames: [K,3] indices (t−1, t, t+1), evenly spaced in time.
+        frames: [K,2p+1] indices (t−p, ..., t, ..., t+p), evenly spaced in time.
 
     Returns:
         [K,N,3] eV/Å, whatever moved the atoms.
     """
-    forward, backward, step = _moves(trajectory, frames)
+    second, _ = _differences(np.shape(frames)[1] // 2)
+    moves, step = _moves(trajectory, frames)
     mass = atomic_masses[trajectory.atomic_numbers] * AMU_ANGSTROM2_PER_FS2
-    return np.asarray(mass[:, None] * (forward - backward) / np.square(step))
+    return np.asarray(mass[:, None] * np.einsum("k,kpni->pni", second, moves) / np.square(step))
 
 
 def velocities_from_motion(trajectory: Trajectory, frames: Integers) -> Floats:
-    """v(t) = (r(t+1) − r(t−1)) / 2Δt of each triple [K,3], as [K,N,3] Å/fs: those of velocity Verlet, exactly."""
-    forward, backward, step = _moves(trajectory, frames)
-    return np.asarray((forward + backward) / (2 * step))
+    """v(t) [K,N,3] in Å/fs from frames [K,2p+1]: (r(t+1) − r(t−1)) / 2Δt, those of velocity Verlet, or from more."""
+    _, first = _differences(np.shape(frames)[1] // 2)
+    moves, step = _moves(trajectory, frames)
+    return np.asarray(np.einsum("k,kpni->pni", first, moves) / step)
+
+
+def _differences(reach: int) -> tuple[Floats, Floats]:
+    """Weights [2p] of the frames but the middle one in second and first central differences of order 2p.
+
+    They act on what has been moved since the middle frame. B. Fornberg, Math. Comp. 51, 699 (1988).
+    """
+    k = np.array([*range(-reach, 0), *range(1, reach + 1)], np.float64)
+    shares = [factorial(reach) ** 2 / (factorial(reach - abs(o)) * factorial(reach + abs(o))) for o in k.astype(int)]
+    signs = -((-1.0) ** k) * np.array(shares)
+    return 2 * signs / k**2, signs / k
 
 
 def momentum_direction(atomic_numbers: Integers, velocities: Floats) -> Floats:
@@ -66,14 +81,16 @@ def across(vectors: Floats, direction: Floats) -> Floats:
     return np.asarray(vectors - (vectors * direction).sum(axis=(-2, -1), keepdims=True) * direction)
 
 
-def _moves(trajectory: Trajectory, frames: Integers) -> tuple[Floats, Floats, Floats]:
-    """r(t+1) − r(t), r(t) − r(t−1) [K,N,3] Å and Δt [K,1,1] fs."""
-    before, middle, after = np.asarray(frames, np.int64).reshape(-1, 3).T
-    forward = displacements(trajectory, np.stack([middle, after], axis=1))
-    backward = displacements(trajectory, np.stack([before, middle], axis=1))
-    assert trajectory.times is not None  # there are no triples without times
-    step = 0.5 * (trajectory.times[after] - trajectory.times[before])
-    return forward, backward, step[:, None, None]
+def _moves(trajectory: Trajectory, frames: Integers) -> tuple[Floats, Floats]:
+    """r(t+k) − r(t) [2p,K,N,3] Å for every frame but the middle one, and Δt [K,1,1] fs."""
+    frames = np.asarray(frames, np.int64)
+    reach = frames.shape[1] // 2
+    # from frame to frame, so that no atom is taken for its image
+    hops = np.stack([displacements(trajectory, frames[:, k : k + 2]) for k in range(2 * reach)])
+    forward, backward = hops[reach:].cumsum(axis=0), -hops[:reach][::-1].cumsum(axis=0)[::-1]
+    assert trajectory.times is not None  # there are no chains without times
+    step = 0.5 * (trajectory.times[frames[:, reach + 1]] - trajectory.times[frames[:, reach - 1]])
+    return np.concatenate([backward, forward]), step[:, None, None]
 
 
 @dataclass(frozen=True)
@@ -109,13 +126,13 @@ class MotionTest:
         return f"noise over force against {self.against}: {', '.join(parts)}{thermostat}"
 
 
-def motion_test(trajectory: Trajectory) -> MotionTest:
-    """Measures the noise of forces from motion.
+def motion_test(trajectory: Trajectory, reach: int = 1) -> MotionTest:
+    """Measures the noise of forces from motion, with so many frames on each side.
 
     Where the trajectory stores forces, they are the measure. Where it does not, there are three signs, and the largest
     counts: the sixth difference in time, which a smooth force does not have and rounding or a stochastic thermostat
-    does; the net force, which momentum conservation forbids; and Δt²/12 · F̈, what a second difference over the time
-    between frames misses at most if they were not saved at every step.
+    does; the net force, which momentum conservation forbids; and what the difference misses if frames were not saved at
+    every step: at most Δt²/12 · F̈ with a reach of one, and less than what one frame more on each side changes beyond.
 
     Raises FramesError if the frames are not ordered, or hold too few consecutive ones.
     """
@@ -123,25 +140,29 @@ def motion_test(trajectory: Trajectory) -> MotionTest:
     name = trajectory.source or "trajectory"
     if step is None:
         raise FramesError(f"{name}: forces from motion need consecutive frames and their times; give the time step")
-    triples = chains(trajectory, (-1, 0, 1))
-    if trajectory.forces is not None and len(triples):
-        triples = _sample(triples)
-        found = forces_from_motion(trajectory, triples)
-        stored = trajectory.forces[triples[:, 1]]
-        direction = momentum_direction(trajectory.atomic_numbers, velocities_from_motion(trajectory, triples))
+    around = chains(trajectory, range(-reach, reach + 1))
+    if trajectory.forces is not None and len(around):
+        around = _sample(around)
+        found = forces_from_motion(trajectory, around)
+        stored = trajectory.forces[around[:, reach]]
+        direction = momentum_direction(trajectory.atomic_numbers, velocities_from_motion(trajectory, around))
         rest = across(found - stored, direction)
         friction = np.sqrt(np.square(found - stored - rest).sum() / max(np.square(stored).sum(), 1e-300))
         force, noise = _per_element(trajectory, stored), _per_element(trajectory, rest)
         return MotionTest(force, noise, "stored forces", 0.0, float(friction))
     half = _ORDER // 2
-    long = _sample(chains(trajectory, range(-half - 1, half + 2)))
+    long = _sample(chains(trajectory, range(-half - reach, half + reach + 1)))
     if len(long) == 0:
-        raise FramesError(f"{name}: forces from motion need at least {_ORDER + 3} consecutive frames")
-    series = np.stack([forces_from_motion(trajectory, long[:, k : k + 3]) for k in range(_ORDER + 1)])
+        raise FramesError(f"{name}: forces from motion need at least {_ORDER + 1 + 2 * reach} consecutive frames")
+    width = 2 * reach + 1
+    series = np.stack([forces_from_motion(trajectory, long[:, k : k + width]) for k in range(_ORDER + 1)])
     signs = np.array([(-1) ** k * comb(_ORDER, k) for k in range(_ORDER + 1)], np.float64)
     rough = np.einsum("k,kpni->pni", signs, series) / np.sqrt(np.square(signs).sum())
-    missed = (series[half + 1] - 2 * series[half] + series[half - 1]) / 12
     middle = series[half]
+    if reach == 1:
+        missed = (series[half + 1] - 2 * middle + series[half - 1]) / 12
+    else:
+        missed = middle - forces_from_motion(trajectory, long[:, half + 1 : half + width - 1])
     independent = float(np.square(middle).sum(axis=1).mean()) or 1.0
     # what the noise of the atoms adds up to is counted already
     noise_of_sum = float(np.square(rough).sum(axis=1).mean())
@@ -157,34 +178,35 @@ def enough_for_motion(trajectory: Trajectory) -> bool:
     return time_step(trajectory) is not None and len(chains(trajectory, range(-half, half + 1))) > 0
 
 
-def require_motion(trajectory: Trajectory) -> MotionTest:
+def require_motion(trajectory: Trajectory, reach: int = 1) -> MotionTest:
     """The result of `motion_test`. Raises FramesError, with what was measured, if no element can be used."""
-    test = motion_test(trajectory)
+    test = motion_test(trajectory, reach)
     if not any(weight > 0 for weight in test.weights.values()):
         raise FramesError(
             f"{trajectory.source or 'trajectory'}: its motion does not give forces ({test.facts}; at most "
             f"{REFUSED_ABOVE:g} can be used). Was a stochastic thermostat on, or were frames left out, or digits? "
-            "Needed are positions of every step, at constant energy or with a thermostat that scales all velocities"
+            "Needed are positions of every step, or with a longer auxiliary.reach of every few, at constant energy or "
+            "with a thermostat that scales all velocities"
         )
     return test
 
 
-def atom_weights(trajectory: Trajectory) -> Floats:
+def atom_weights(trajectory: Trajectory, reach: int = 1) -> Floats:
     """[N] the weight of each atom's force from motion. Raises FramesError as `require_motion`."""
-    weights = require_motion(trajectory).weights
+    weights = require_motion(trajectory, reach).weights
     return np.array([weights[int(z)] for z in trajectory.atomic_numbers])
 
 
-def labelled_by_motion(trajectory: Trajectory) -> Trajectory:
-    """The frames that have a neighbour on both sides, with the forces and velocities of the motion.
+def labelled_by_motion(trajectory: Trajectory, reach: int = 1) -> Trajectory:
+    """The frames that have so many neighbours on both sides, with the forces and velocities of the motion.
 
     Forces along the momenta may be those of a thermostat. Energies and virials are dropped. Raises FramesError as
     `require_motion`.
     """
-    test = require_motion(trajectory)
-    triples = chains(trajectory, (-1, 0, 1))
-    forces, velocities = forces_from_motion(trajectory, triples), velocities_from_motion(trajectory, triples)
-    kept = replace(trajectory[triples[:, 1]], forces=forces, velocities=velocities, energies=None, virials=None)
+    test = require_motion(trajectory, reach)
+    around = chains(trajectory, range(-reach, reach + 1))
+    forces, velocities = forces_from_motion(trajectory, around), velocities_from_motion(trajectory, around)
+    kept = replace(trajectory[around[:, reach]], forces=forces, velocities=velocities, energies=None, virials=None)
     return kept.with_notes(f"forces are those of the motion; {test.facts}")
 
 

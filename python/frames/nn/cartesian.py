@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from frames.errors import FramesError
 from frames.nn.radial import RadialBasis, RadialWeights
-from frames.nn.tensors import anticommutator, basis_matrices, direction_tensors, mix, part_norms, scale
+from frames.nn.tensors import anticommutator, basis_matrices, direction_tensors, mix, part_norms, scale, square
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,10 @@ class Embedding(nn.Module):
         target = edge_index[0] * s + species.index_select(0, edge_index[1])
         products = directions.unsqueeze(2) * basis.unsqueeze(1)
         sums = basis.new_zeros(n * s, 9, k).index_add(0, target, products) * norm
-        sums = sums.view(n, s, 9, k).transpose(1, 2).reshape(n, 9, s * k)
+        sums = sums.view(n, s, 9, k).permute(2, 0, 1, 3).reshape(9, n, s * k)
         x = scale(mix(sums, self.mix), self.centre_scale.index_select(0, species))
-        bias = self.centre_bias.index_select(0, species).unsqueeze(1)
-        x = torch.cat((x[:, 0:1] + bias, x[:, 1:9]), 1)
+        scalar, rest = torch.split(x, [1, 8])
+        x = torch.cat((scalar + self.centre_bias.index_select(0, species), rest))
         return scale(x, self.gate(x))
 
 
@@ -107,7 +107,7 @@ class Gate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = torch.nn.functional.silu(self.first(invariants(x)))
-        return 1.0 + self.second(hidden).view(x.shape[0], 3, x.shape[2])
+        return 1.0 + self.second(hidden).view(x.shape[1], 3, x.shape[2])
 
 
 class Interaction(nn.Module):
@@ -137,22 +137,22 @@ class Interaction(nn.Module):
         c = x.shape[2]
         y = mix(saturate(x), self.before)
         weights = self.radial(basis, distances).view(-1, 3, c)
-        messages = scale(y.index_select(0, edge_index[1]), weights)
-        m = torch.zeros_like(y).index_add(0, edge_index[0], messages) * norm
+        messages = scale(y.index_select(1, edge_index[1]), weights)
+        m = torch.zeros_like(y).index_add(1, edge_index[0], messages) * norm
         p = saturate(anticommutator(y, y + m, matrices) + m)
         d = mix(scale(p, self.gate(p)), self.after)
-        return x + d + 0.5 * anticommutator(d, d, matrices)
+        return x + d + square(d, matrices)
 
 
 def saturate(x: Tensor) -> Tensor:
     """X / (1 + ‖X‖²), per channel."""
-    return x / (1.0 + (x * x).sum(1, keepdim=True))
+    return x / (1.0 + (x * x).sum(0, keepdim=True))
 
 
 def invariants(x: Tensor) -> Tensor:
     """[N, 3C]: the scalar part and the squared norms of the other two."""
     antisymmetric, symmetric = part_norms(x)
-    return torch.cat((x[:, 0], antisymmetric, symmetric), 1)
+    return torch.cat((x[0], antisymmetric, symmetric), 1)
 
 
 class CartesianBackbone(nn.Module):
@@ -198,10 +198,10 @@ class CartesianBackbone(nn.Module):
         norm = self.neighbour_norm
         x = self.embedding(species, edge_index, basis, directions, norm)
         if atom_vectors is not None:
-            x = torch.cat((x[:, 0:1], x[:, 1:4] + atom_vectors, x[:, 4:9]), 1)
+            x = torch.cat((x[0:1], x[1:4] + atom_vectors.transpose(0, 1), x[4:9]))
         for interaction in self.interactions:
             x = interaction(x, edge_index, basis, distances, norm, self.matrices)
         x = saturate(x)
         scalars = invariants(x)
         energies = self.energy(torch.nn.functional.silu(self.hidden(scalars))).squeeze(1)
-        return energies, scalars, x[:, 1:4]
+        return energies, scalars, x[1:4].transpose(0, 1)

@@ -103,13 +103,13 @@ def _read_labelled(config: Config, path: str, *, ordered: bool) -> list[Trajecto
     return runs
 
 
-def _add_runs(data: TrainingData, runs: Sequence[Trajectory]) -> range:
+def _add_runs(data: TrainingData, runs: Sequence[Trajectory], reach: int) -> range:
     """Adds trajectories that are to be labelled, by their motion where they store no forces; their numbers."""
     start = len(data.trajectories)
     for run in runs:
         if run.forces is None:
-            data.force_weights[len(data.trajectories)] = atom_weights(run)
-            run = labelled_by_motion(run)
+            data.force_weights[len(data.trajectories)] = atom_weights(run, reach)
+            run = labelled_by_motion(run, reach)
         data.trajectories.append(run)
     return range(start, len(data.trajectories))
 
@@ -119,7 +119,7 @@ def _by_time(config: Config, need: Need | None) -> TrainingData:
     section = config.data
     assert section.path is not None
     data = TrainingData([], [], [], [], {}, [], "")
-    for t in _add_runs(data, _read_labelled(config, section.path, ordered=True)):
+    for t in _add_runs(data, _read_labelled(config, section.path, ordered=True), config.auxiliary.reach):
         run = data.trajectories[t]
         split = split_by_time(
             run,
@@ -159,7 +159,7 @@ def _as_given(config: Config, need: Need | None) -> TrainingData:
         if path is None:
             continue
         frames: list[FrameIndex] = []
-        for t in _add_runs(data, _read_labelled(config, path, ordered=False)):
+        for t in _add_runs(data, _read_labelled(config, path, ordered=False), config.auxiliary.reach):
             frames += [(t, i) for i in range(len(data.trajectories[t]))]
         getattr(data, role).extend(_evenly(frames, limits[role]))
         if role == "train":

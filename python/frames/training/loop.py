@@ -119,8 +119,11 @@ class Run:
                     raise FramesError(f"training.compile = true: the compilation failed ({reason})") from None
                 self.console.print(f"training goes on without compilation, which failed: {reason}")
                 return
-        self.trainer.seconds += 0.0 if self.trainer.step else time.perf_counter() - start
-        self.console.print(f"the training step was compiled in {time.perf_counter() - start:.0f} s")
+        if self.config.training.clock == "wall" and self.trainer.step == 0:
+            self.trainer.seconds += time.perf_counter() - start
+        shapes = self.trainer.compiled.shapes if self.trainer.compiled else []
+        padded = ", ".join(f"{shape.atoms} atoms and {shape.edges} edges" for shape in shapes)
+        self.console.print(f"the training step was compiled in {time.perf_counter() - start:.0f} s, for {padded}")
 
     def _fastest_threads(self) -> int:
         """One thread, or as many as PyTorch takes by itself: small batches only lose by several."""

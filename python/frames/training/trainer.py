@@ -19,10 +19,12 @@ from frames.training.auxiliary.base import AuxiliaryTask, Chain, Setting
 from frames.training.auxiliary.tasks import task_of, weight_at
 from frames.training.averaging import MovingAverage, learning_rate_factor
 from frames.training.batch import Batch, FrameIndex, FrameStore
+from frames.training.buckets import Shape, choose_buckets
 from frames.training.compiled import CompiledPotential, can_compile
 from frames.training.dataset import TrainingData
 from frames.training.initial import first_potential
 from frames.training.losses import ErrorSums, energy_loss, force_loss, virial_loss
+from frames.training.optimizer import LEARNING_RATE, make_optimizer
 from frames.training.parallel import Workers
 from frames.training.reference import (
     energy_spread,
@@ -31,9 +33,9 @@ from frames.training.reference import (
     virial_spread,
 )
 
-LEARNING_RATE = {"cartesian": 3e-3, "equiformer": 5e-4}
 CHAIN_SAMPLE = 2000  # chains whose displacements set the scale of the auxiliary loss
 COMPILE_FROM = 4000  # steps: from here on the compilation is paid back
+SHAPE_SAMPLE = 200  # steps whose batches the compiled shapes are chosen for
 
 
 class Trainer:
@@ -65,12 +67,8 @@ class Trainer:
         self.task = self._auxiliary_task()
         self.parameters = list(self.potential.parameters())
         rate = config.training.learning_rate or LEARNING_RATE[self.spec.backbone]
-        self.optimizer = torch.optim.AdamW(
-            [*self.parameters, *(p for p in (self.task.parameters() if self.task else ()) if p.requires_grad)],
-            lr=rate,
-            weight_decay=config.training.weight_decay,
-            amsgrad=True,
-        )
+        trained = [*self.parameters, *(p for p in (self.task.parameters() if self.task else ()) if p.requires_grad)]
+        self.optimizer = make_optimizer(config.training, self.spec.backbone, trained, rate)
         self.rate = rate
         self.average = MovingAverage(self.parameters, config.training.ema)
         self.compiled: CompiledPotential | None = None
@@ -107,25 +105,7 @@ class Trainer:
         rate = self.rate * learning_rate_factor(self.progress, training.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        whole = self._frames_of_step()
-        frames = self.workers.share(whole)
-        batch = self.store.batch(frames)
-        result, beside = self._evaluate_jointly(frames, batch)
-        # means over the share of this process; weighed by it, their sum over the processes is the mean over the batch
-        by_atoms, by_frames = self._atoms(frames) / self._atoms(whole), len(frames) / len(whole)
-        losses = {"force": force_loss(result, batch) * by_atoms}
-        weights = {"force": training.force_weight, "energy": training.energy_weight, "virial": training.virial_weight}
-        if batch.energies is not None:
-            losses["energy"] = energy_loss(result, batch) * by_frames
-        if training.virial_weight > 0:
-            losses["virial"] = virial_loss(result, batch) * by_frames
-        loss = torch.stack([weights[name] * value / self.scales[name] for name, value in losses.items()]).sum()
-        parts = {f"{name}_loss": value.item() * 1e3 for name, value in losses.items()}
-        weight = weight_at(self.config.auxiliary, self.progress)
-        if weight > 0 and self.task is not None:
-            auxiliary = self._auxiliary_loss(whole, frames, result, beside)
-            loss = loss + weight * auxiliary
-            parts["auxiliary_loss"] = auxiliary.item()
+        loss, parts = self._loss(self.step)
         parts = {"learning_rate": rate, **{name: self.workers.total(value) for name, value in parts.items()}}
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -139,34 +119,74 @@ class Trainer:
         self.step += 1
         return parts
 
+    def _loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
+        """The loss of a step, as far as this process has its frames, and its parts."""
+        training = self.config.training
+        whole = self._frames_of_step(step)
+        frames = self.workers.share(whole)
+        batch = self.store.batch(frames)
+        result, beside = self._evaluate_jointly(step, frames, batch)
+        # means over the share of this process; weighed by it, their sum over the processes is the mean over the batch
+        by_atoms, by_frames = self._atoms(frames) / self._atoms(whole), len(frames) / len(whole)
+        losses = {"force": force_loss(result, batch) * by_atoms}
+        weights = {"force": training.force_weight, "energy": training.energy_weight, "virial": training.virial_weight}
+        if batch.energies is not None:
+            losses["energy"] = energy_loss(result, batch) * by_frames
+        if training.virial_weight > 0:
+            losses["virial"] = virial_loss(result, batch) * by_frames
+        loss = torch.stack([weights[name] * value / self.scales[name] for name, value in losses.items()]).sum()
+        parts = {f"{name}_loss": value.item() * 1e3 for name, value in losses.items()}
+        weight = weight_at(self.config.auxiliary, self.progress)
+        if weight > 0 and self.task is not None:
+            auxiliary = self._auxiliary_loss(step, whole, frames, result, beside)
+            loss = loss + weight * auxiliary
+            parts["auxiliary_loss"] = auxiliary.item()
+        return loss, parts
+
     @property
     def compiles(self) -> bool:
         """Whether the step is to be compiled: by the configuration, or where it pays and can be done."""
         training = self.config.training
-        sizes = {self.data.trajectories[t].atoms for t, _ in self.data.train}
-        possible = can_compile(self.spec.backbone, sizes) and training.virial_weight == 0
+        possible = can_compile(self.spec.backbone)
         if training.compile and not possible:
-            raise FramesError(
-                "training.compile = true: needs backbone = 'cartesian', frames of one size, and virial_weight = 0"
-            )
+            raise FramesError("training.compile = true: needs backbone = 'cartesian'")
         return possible and training.steps >= COMPILE_FROM if training.compile is None else training.compile
 
     def compile(self) -> None:
-        """Compiles the step for batches of this run; takes half a minute or more. Forgets a former compilation."""
-        frames = self.workers.share(self._frames_of_step())
-        frames += self._beside()
-        most = max(self.store.edges(frame) for frame in self.data.used)
-        compiled = CompiledPotential(self.potential, self.store.batch(frames), most * len(frames))
-        batch = self.store.batch(frames)
-        compiled.evaluate(batch).forces.sum().backward()
-        if self.task is not None:
-            compiled.features(batch).scalars.sum().backward()
+        """Compiles the step for batches of this run, which takes half a minute or more for every shape.
+
+        Forgets a former compilation. Raises RuntimeError where it fails, and the plain step stays.
+        """
+        needed = {step: self._shapes_of_step(step) for step in range(self.step, self.step + SHAPE_SAMPLE)}
+        shapes = choose_buckets(shape for found in needed.values() for shape in found)
+        self.compiled = CompiledPotential(self.potential, shapes, virial=self.config.training.virial_weight > 0)
+        missing = set(shapes)
+        try:
+            for step, found in needed.items():
+                used = {next(s for s in shapes if s.holds(shape)) for shape in found}
+                if used & missing:  # a shape is compiled when it is first used
+                    self._loss(step)[0].backward()
+                    missing -= used
+        except RuntimeError:
+            self.compiled = None
+            raise
         self.optimizer.zero_grad(set_to_none=True)
-        self.compiled = compiled
+
+    def _shapes_of_step(self, step: int) -> list[Shape]:
+        """Of the batches that a step evaluates, or takes features of."""
+        whole = self._frames_of_step(step)
+        batches = [self.workers.share(whole) + self._beside(step)]
+        if self.task is not None and not self.task.with_forces:
+            for chains in (
+                [self.data.chains[frame] for frame in batches[0] if frame in self.data.chains],
+                self.workers.share(self._unlabelled_of_step(step, len(whole))),
+            ):
+                batches += [list(frames) for frames in zip(*chains, strict=True)]
+        return [Shape(self._atoms(frames), sum(map(self.store.edges, frames))) for frames in batches]
 
     def time_gradient(self) -> float:
         """Seconds that energies, forces and the gradient of a first batch take: best of a few, nothing is changed."""
-        batch = self.store.batch(self._frames_of_step())
+        batch = self.store.batch(self._frames_of_step(self.step))
         spent = []
         for _ in range(6):
             start = time.perf_counter()
@@ -211,11 +231,11 @@ class Trainer:
         finally:
             self.average.swap()
 
-    def _frames_of_step(self) -> list[FrameIndex]:
+    def _frames_of_step(self, step: int) -> list[FrameIndex]:
         """A batch drawn without replacement within an epoch; a function of seed and step alone."""
         train, size = self.data.train, self.batch_size
         per_epoch = len(train) // size
-        epoch, place = divmod(self.step, per_epoch)
+        epoch, place = divmod(step, per_epoch)
         order = np.random.default_rng([self.config.training.seed, epoch]).permutation(len(train))
         return [train[i] for i in order[place * size : (place + 1) * size]]
 
@@ -237,9 +257,11 @@ class Trainer:
         task = task_of(Setting(self.potential, self.store, auxiliary, sample, self.scale))
         return task.to(self.device, DTYPES[self.config.training.dtype])
 
-    def _evaluate_jointly(self, frames: Sequence[FrameIndex], batch: Batch) -> tuple[Derivatives, Derivatives | None]:
+    def _evaluate_jointly(
+        self, step: int, frames: Sequence[FrameIndex], batch: Batch
+    ) -> tuple[Derivatives, Derivatives | None]:
         """The labelled frames of this process, and the unlabelled ones whose forces the task wants, in one go."""
-        extra = self._beside()
+        extra = self._beside(step)
         if not extra:
             return self.evaluate(batch), None
         both = self.evaluate(self.store.batch([*frames, *extra], labels=False))
@@ -253,15 +275,16 @@ class Trainer:
             parts.append(Derivatives(both.energies[structures], *fields))
         return parts[0], parts[1]
 
-    def _beside(self) -> list[FrameIndex]:
-        """The unlabelled frames of this step and process whose forces the task wants."""
+    def _beside(self, step: int) -> list[FrameIndex]:
+        """The unlabelled frames of a step and this process whose forces the task wants."""
         if self.task is None or not self.task.with_forces or not self.data.unlabelled:
             return []
         anchor = self.data.anchor
-        return [chain[anchor] for chain in self.workers.share(self._unlabelled_of_step(self.batch_size))]
+        return [chain[anchor] for chain in self.workers.share(self._unlabelled_of_step(step, self.batch_size))]
 
     def _auxiliary_loss(
         self,
+        step: int,
         whole: Sequence[FrameIndex],
         mine: Sequence[FrameIndex],
         result: Derivatives,
@@ -275,7 +298,7 @@ class Trainer:
         assert self.task is not None
         losses: list[Tensor] = []
         workers, kinds = self.workers, 0
-        random = np.random.default_rng([self.config.training.seed, self.step, 2 + workers.rank])
+        random = np.random.default_rng([self.config.training.seed, step, 2 + workers.rank])
         labelled = [frame for frame in whole if frame in self.data.chains] if self.task.labelled else []
         if labelled:
             kinds += 1
@@ -287,7 +310,7 @@ class Trainer:
                 losses.append(loss * (self._atoms(own) / self._atoms(labelled)))
         if self.data.unlabelled:
             kinds += 1
-            chains = self._unlabelled_of_step(len(whole))
+            chains = self._unlabelled_of_step(step, len(whole))
             if own_chains := workers.share(chains):
                 share = self._atoms([c[0] for c in own_chains]) / self._atoms([c[0] for c in chains])
                 losses.append(self.task(own_chains, beside, self, random) * share)
@@ -312,9 +335,11 @@ class Trainer:
         has = [np.full(len(self.data.trajectories[f[0]].atomic_numbers), f in self.data.chains) for f in frames]
         return torch.as_tensor(np.flatnonzero(np.concatenate(has)), device=self.device)
 
-    def _unlabelled_of_step(self, count: int) -> list[Chain]:
+    def _unlabelled_of_step(self, step: int, count: int) -> list[Chain]:
         chains = self.data.unlabelled
-        draw = np.random.default_rng([self.config.training.seed, self.step, 1])
+        if not chains:
+            return []
+        draw = np.random.default_rng([self.config.training.seed, step, 1])
         return [chains[i] for i in draw.choice(len(chains), min(count, len(chains)), replace=False)]
 
     def _check(self, loss: float) -> None:

@@ -17,6 +17,7 @@ from frames.data.motion import (
     labelled_by_motion,
     motion_test,
     require_motion,
+    velocities_from_motion,
 )
 from frames.data.timeline import chains, successive
 from frames.data.trajectory import Trajectory
@@ -140,6 +141,40 @@ def test_a_thermostat_that_scales_velocities_leaves_the_other_directions() -> No
     assert all(test.noise[z] < 1e-3 * test.force[z] for z in test.force)
     assert "a thermostat adds" in test.facts
     assert motion_test(run_morse(100)).friction == pytest.approx(0, abs=1e-9)
+
+
+def test_more_frames_make_up_for_a_coarser_stride() -> None:
+    """Frames 2 fs apart: the error falls with every frame on each side, as the self-test says it does."""
+    run = run_morse(4000)[::4]
+    errors = []
+    for reach in (1, 2, 3):
+        around = chains(run, range(-reach, reach + 1))
+        error = forces_from_motion(run, around) - run.forces[around[:, reach]]
+        errors.append(np.sqrt(np.mean(np.square(error)) / np.mean(np.square(run.forces))))
+        test = motion_test(run, reach)
+        measured = np.sqrt(np.mean([test.noise[z] ** 2 for z in NUMBERS]))
+        assert measured == pytest.approx(errors[-1] * np.sqrt(np.mean(np.square(run.forces))), rel=0.3)
+    assert errors[0] > 0.05 and errors[1] < 0.2 * errors[0] and errors[2] < 0.6 * errors[1]
+
+
+def test_differences_of_polynomials_are_exact() -> None:
+    """r(t) of degree 2p, and the force of its second derivative, at the border of a periodic cell too."""
+    times = np.arange(30.0)
+    for reach in (1, 2, 4):
+        shape = np.polynomial.Polynomial(np.random.default_rng(reach).normal(size=2 * reach + 1), domain=[0, 30])
+        positions = np.zeros((30, 1, 3))
+        positions[:, 0, 0] = shape(times)
+        run = Trajectory(np.array([6]), positions, times=times, cells=np.broadcast_to(50 * np.eye(3), (30, 3, 3)))
+        run = replace(run, pbc=np.array([True] * 3), positions=positions % 50)
+        around = chains(run, range(-reach, reach + 1))
+        mass = atomic_masses[6] * AMU_ANGSTROM2_PER_FS2
+        middle = times[around[:, reach]]
+        np.testing.assert_allclose(
+            forces_from_motion(run, around)[:, 0, 0], mass * shape.deriv(2)(middle), rtol=1e-6, atol=1e-9
+        )
+        np.testing.assert_allclose(
+            velocities_from_motion(run, around)[:, 0, 0], shape.deriv()(middle), rtol=1e-7, atol=1e-9
+        )
 
 
 @pytest.mark.parametrize("labelled", [True, False])

@@ -10,7 +10,7 @@ import torch
 from frames.errors import FramesError
 from frames.nn.cartesian import PRESETS, CartesianBackbone, CartesianSettings
 from frames.nn.radial import RadialBasis, envelope
-from frames.nn.tensors import anticommutator, basis_matrices, direction_tensors, part_norms
+from frames.nn.tensors import anticommutator, basis_matrices, direction_tensors, part_norms, square
 
 CUTOFF = 4.0
 
@@ -40,10 +40,11 @@ def test_basis_of_tensors_is_orthonormal_and_sorted_by_symmetry() -> None:
 
 def test_anticommutator_is_that_of_matrices() -> None:
     basis = basis_matrices()
-    a, b = torch.randn(2, 5, 9, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    full_a, full_b = (torch.einsum("kij,nkc->ncij", basis, x) for x in (a, b))
-    expected = torch.einsum("kij,ncij->nkc", basis, full_a @ full_b + full_b @ full_a)
+    a, b = torch.randn(2, 9, 5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    full_a, full_b = (torch.einsum("kij,knc->ncij", basis, x) for x in (a, b))
+    expected = torch.einsum("kij,ncij->knc", basis, full_a @ full_b + full_b @ full_a)
     torch.testing.assert_close(anticommutator(a, b, basis.view(9, 9)), expected)
+    torch.testing.assert_close(2 * square(a, basis.view(9, 9)), anticommutator(a, a, basis.view(9, 9)))
 
 
 def test_direction_tensors() -> None:
@@ -52,7 +53,7 @@ def test_direction_tensors() -> None:
         torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1)), dim=1
     )
     parts = direction_tensors(unit)
-    antisymmetric, symmetric = part_norms(parts.unsqueeze(2))
+    antisymmetric, symmetric = part_norms(parts.t().unsqueeze(2))
     torch.testing.assert_close(antisymmetric, torch.ones_like(antisymmetric))
     torch.testing.assert_close(symmetric, torch.ones_like(symmetric))
     v = torch.tensor([0.3, -1.0, 0.7], dtype=torch.float64)

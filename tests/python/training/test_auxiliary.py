@@ -19,6 +19,7 @@ from frames.data.readers.hdf5 import write
 from frames.data.trajectory import Trajectory
 from frames.errors import FramesError
 from frames.training.auxiliary.conservation import kinetic_gain
+from frames.training.auxiliary.newton import motion_forces
 from frames.training.auxiliary.tasks import TASKS, weight_at
 from frames.training.checkpoint import load_checkpoint
 from frames.training.dataset import load_training_data
@@ -56,8 +57,8 @@ def make(data: Path, task: str, model: dict[str, Any] = CARTESIAN, /, **sections
 
 
 def loss_of(trainer: Trainer) -> torch.Tensor:
-    frames = trainer._frames_of_step()
-    return trainer._auxiliary_loss(frames, frames, trainer.evaluate(trainer.store.batch(frames)))
+    frames = trainer._frames_of_step(trainer.step)
+    return trainer._auxiliary_loss(trainer.step, frames, frames, trainer.evaluate(trainer.store.batch(frames)))
 
 
 @pytest.mark.parametrize("model", [CARTESIAN, EQUIFORMER], ids=["cartesian", "equiformer"])
@@ -79,7 +80,9 @@ def test_the_backbone_learns_from_the_task(morse_file: Path, task: str) -> None:
     assert sum(float(g.abs().sum()) for g in gradients if g is not None) > 1e-3
 
 
-@pytest.mark.parametrize("task", ["frames", "shuffled", "gaussian", "single_frame", "newton", "latent", "conservation"])
+@pytest.mark.parametrize(
+    "task", ["frames", "curriculum", "shuffled", "gaussian", "single_frame", "newton", "latent", "conservation"]
+)
 def test_losses_do_not_depend_on_the_orientation(morse_trajectory: Trajectory, tmp_path: Path, task: str) -> None:
     turn = np.linalg.qr(np.random.default_rng(0).standard_normal((3, 3)))[0]
     turn *= np.sign(np.linalg.det(turn))
@@ -106,6 +109,20 @@ def test_longer_sequences(morse_file: Path, length: int, targets: str) -> None:
     expected = trainer.store.displacements(start, [c[length] for c in chains[:2]])
     torch.testing.assert_close(found[-1], expected)
     trainer.advance()
+
+
+def test_strides_grow_with_the_training(morse_file: Path) -> None:
+    trainer = make(morse_file, "curriculum", training={"steps": 8})
+    trainer.potential.requires_grad_(False)
+    chain = next(iter(trainer.data.chains.values()))
+    asked: list[list[tuple[int, int]]] = []
+    store_batch = trainer.store.batch
+    trainer.store.batch = lambda frames, **options: asked.append(list(frames)) or store_batch(frames, **options)  # type: ignore[method-assign, func-returns-value]
+    for step in range(8):
+        trainer.step = step
+        trainer.task([chain], None, trainer, np.random.default_rng(0))  # type: ignore[misc]
+    apart = [second[0][1] - first[0][1] for first, second in zip(asked[::2], asked[1::2], strict=True)]
+    assert apart == [1, 1, 2, 2, 4, 4, 8, 8]
 
 
 def test_uneven_times_are_scaled_to_one_step(morse_trajectory: Trajectory, tmp_path: Path) -> None:
@@ -179,11 +196,24 @@ def test_newton_without_any_force_label(tmp_path: Path) -> None:
     assert "energy_mae_mev" not in report["validation"]
 
 
+def test_newton_with_a_longer_reach(tmp_path: Path) -> None:
+    """Frames 2 fs apart: forces of the labelled frames come back, and the loss is that of the middle frames."""
+    write(tmp_path / "coarse.h5", [run_morse(1600)[::4]])
+    trainer = make(tmp_path / "coarse.h5", "newton", auxiliary={"reach": 3})
+    chains = trainer.data.unlabelled[:10]
+    assert trainer.data.anchor == 3 and all(len(chain) == 7 for chain in chains)
+    run = trainer.data.trajectories[0]
+    stored = np.concatenate([run.forces[chain[3][1]] for chain in chains])
+    found = motion_forces(trainer.store, chains)[0].numpy()
+    assert np.sqrt(np.mean(np.square(found - stored)) / np.mean(np.square(stored))) < 0.01
+    trainer.advance()
+
+
 def test_newton_refuses_what_is_not_nve(morse_file: Path, tmp_path: Path) -> None:
     write(tmp_path / "coarse.h5", [replace(run_morse(2400)[::12], forces=None, energies=None)])
     with pytest.raises(FramesError, match="its motion does not give forces"):
         make(morse_file, "newton", data={"unlabelled": [str(tmp_path / "coarse.h5")]})
-    with pytest.raises(FramesError, match="newton needs every step, stride = 1"):
+    with pytest.raises(FramesError, match="newton takes frames as they follow each other"):
         make(morse_file, "newton", auxiliary={"stride": 2})
 
 
@@ -256,7 +286,7 @@ def test_weights_and_schedules() -> None:
         ({"task": "frames", "noise": 0.1}, "noise belongs to the task gaussian or dens, and task is 'frames'"),
         ({"task": "frames", "longest": 3.0, "stride": 2}, "length and stride are 1 with it"),
         ({"task": "frames", "length": 4}, "less than or equal to 3"),
-        ({"task": "dance"}, "Input should be 'none', 'frames', 'shuffled'"),
+        ({"task": "dance"}, "Input should be 'none', 'frames', 'curriculum'"),
     ],
 )
 def test_settings_that_clash_are_named(auxiliary: dict[str, Any], message: str) -> None:
@@ -289,12 +319,12 @@ def test_unordered_frames_give_no_pairs(morse_trajectory: Trajectory, tmp_path: 
 def test_one_evaluation_of_labelled_and_unlabelled_frames(morse_file: Path) -> None:
     """Evaluated in one batch, they give what they give apart."""
     trainer = make(morse_file, "newton")
-    frames = trainer._frames_of_step()
+    frames = trainer._frames_of_step(trainer.step)
     batch = trainer.store.batch(frames)
-    result, beside = trainer._evaluate_jointly(frames, batch)
+    result, beside = trainer._evaluate_jointly(trainer.step, frames, batch)
     assert beside is not None
     alone = trainer.evaluate(batch)
     for name in ("energies", "forces", "scalars", "vectors"):
         torch.testing.assert_close(getattr(result, name), getattr(alone, name), rtol=1e-9, atol=1e-11)
-    joint = trainer._auxiliary_loss(frames, frames, result, beside)
-    assert joint.item() == pytest.approx(trainer._auxiliary_loss(frames, frames, alone).item(), rel=1e-9)
+    joint = trainer._auxiliary_loss(trainer.step, frames, frames, result, beside)
+    assert joint.item() == pytest.approx(trainer._auxiliary_loss(trainer.step, frames, frames, alone).item(), rel=1e-9)

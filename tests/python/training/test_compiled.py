@@ -1,60 +1,175 @@
-"""The compiled step gives what the plain one gives, padding included."""
+"""The compiled step gives what the plain one gives: padding, mixed sizes, periodic batches, virials."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from morse import LENGTH, NUMBERS, morse
 
 from frames.config import parse_config
+from frames.data.readers.hdf5 import write
+from frames.data.trajectory import Trajectory
 from frames.errors import FramesError
+from frames.nn.potential import Derivatives
+from frames.training.batch import Batch
+from frames.training.buckets import MOST, PADDING, Shape, choose_buckets
 from frames.training.compiled import CompiledPotential
 from frames.training.dataset import load_training_data
 from frames.training.losses import force_loss
 from frames.training.trainer import Trainer, _evaluate, _features
 
 
-def trainer(data: Path, **training: object) -> Trainer:
+def trainer(data: dict[str, object], task: str = "frames", **training: object) -> Trainer:
     raw = {
         "output": "unused",
-        "data": {"path": str(data), "gap": 20},
+        "data": data,
         "model": {"cutoff": 4.0, "settings": {"channels": 16, "layers": 1}},
+        "auxiliary": {"task": task},
         "training": {"dtype": "float64", "batch_size": 2, **training},
     }
     config = parse_config(raw, "test")
     return Trainer(config, load_training_data(config))
 
 
+def one_molecule(path: Path) -> dict[str, object]:
+    return {"path": str(path), "gap": 20}
+
+
+def mixed_sizes(folder: Path) -> dict[str, object]:
+    """Molecules of two to four atoms, and four atoms in periodic boxes, whose number of edges varies."""
+    random = np.random.default_rng(0)
+    corners = LENGTH * np.array([[0, 0, 0], [1, 0, 0], [0.5, 0.87, 0], [0.5, 0.29, 0.82]])
+    runs = []
+    for atoms, side in ((2, None), (3, None), (4, None), (4, 3.6)):
+        r = corners[:atoms] + 0.05 * random.standard_normal((30, atoms, 3))
+        labels = [morse(frame) for frame in r]
+        run = Trajectory(
+            NUMBERS[:atoms], r, energies=np.array([e for e, _ in labels]), forces=np.array([f for _, f in labels])
+        )
+        if side is not None:
+            lengths = side * (1 + 0.2 * random.random(30))
+            cells = lengths[:, None, None] * np.eye(3)
+            run = replace(run, cells=cells, pbc=np.array([True] * 3))
+        runs.append(replace(run, virials=random.standard_normal((30, 3, 3))))
+    for name, part in (("train", slice(0, 25)), ("validation", slice(25, 30))):
+        write(folder / f"{name}.h5", [run[np.arange(30)[part]] for run in runs])
+    return {name: str(folder / f"{name}.h5") for name in ("train", "validation")}
+
+
+def assert_same(one: Derivatives, two: Derivatives, batch: Batch, parameters: list[torch.nn.Parameter]) -> None:
+    """Values, and gradients of losses on forces, virials and features."""
+    names = [name for name in Derivatives._fields if getattr(two, name) is not None]
+    for name in names:
+        torch.testing.assert_close(getattr(one, name), getattr(two, name), rtol=1e-9, atol=1e-11)
+    losses = [
+        (
+            force_loss(found, batch),
+            found.vectors.pow(2).sum(),
+            *([found.virials.abs().sum()] if found.virials is not None else []),
+        )
+        for found in (one, two)
+    ]
+    for first, second in zip(*losses, strict=True):
+        gradients = [
+            torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True, materialize_grads=True)
+            for loss in (first, second)
+        ]
+        for a, b in zip(*gradients, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-10)
+
+
+@pytest.fixture
+def traced_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Graphs are traced and padded, but not compiled, which takes half a minute each."""
+    monkeypatch.setattr(CompiledPotential, "_compile", staticmethod(lambda function: function))
+
+
 @pytest.mark.slow
 def test_compiled_equals_plain(morse_file: Path) -> None:
+    """Two shapes, each used before and after a change of the parameters."""
     torch.set_num_threads(1)
-    run = trainer(morse_file)
-    batch = run.store.batch(run.data.train[:2])
-    compiled = CompiledPotential(run.potential, batch, batch.edge_vectors.shape[0] + 7)
-    assert compiled.edges > batch.edge_vectors.shape[0]
-    for step in range(2):  # the second time with changed parameters
-        one, two = compiled.evaluate(batch), _evaluate(run.potential, batch, False, create_graph=True)
-        for name in ("energies", "forces", "scalars", "vectors"):
-            torch.testing.assert_close(getattr(one, name), getattr(two, name), rtol=1e-9, atol=1e-11)
-        for first, second in ((force_loss(one, batch), force_loss(two, batch)), (one.vectors.sum(), two.vectors.sum())):
-            gradients = [
-                torch.autograd.grad(loss, run.parameters, retain_graph=True, allow_unused=True, materialize_grads=True)
-                for loss in (first, second)
-            ]
-            for a, b in zip(*gradients, strict=True):
-                torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-10)
-        features = compiled.features(batch)
-        torch.testing.assert_close(features.scalars, _features(run.potential, batch).scalars, rtol=1e-9, atol=1e-11)
+    run = trainer(one_molecule(morse_file))
+    batches = [run.store.batch(run.data.train[:frames]) for frames in (2, 3)]
+    shapes = [Shape(len(batch.atomic_numbers) + 3, len(batch.edge_vectors) + 7) for batch in batches]
+    compiled = CompiledPotential(run.potential, shapes)
+    for step in range(2):
+        for batch, shape in zip(batches, shapes, strict=True):
+            assert compiled.shape_for(batch) == shape
+            plain = _evaluate(run.potential, batch, False, create_graph=True)
+            assert_same(compiled.evaluate(batch), plain, batch, run.parameters)
+            features = compiled.features(batch)
+            torch.testing.assert_close(features.scalars, _features(run.potential, batch).scalars, rtol=1e-9, atol=1e-11)
         with torch.no_grad():
             for parameter in run.parameters:
                 parameter += 0.01 * (step + 1)
-    assert not compiled.fits(run.store.batch(run.data.train[:3]))
+    assert not compiled.fits(run.store.batch(run.data.train[:4]))
+
+
+@pytest.mark.usefixtures("traced_only")
+def test_padding_changes_nothing_for_mixed_sizes(tmp_path: Path) -> None:
+    run = trainer(mixed_sizes(tmp_path), "none", virial_weight=1.0, batch_size=3)
+    run.compile()
+    assert run.compiled is not None and 1 < len(run.compiled.shapes) <= MOST
+    used, padded = set(), 0
+    for step in range(12):
+        batch = run.store.batch(run._frames_of_step(step))
+        shape = run.compiled.shape_for(batch)
+        used.add(shape)
+        padded += shape != Shape(len(batch.atomic_numbers), len(batch.edge_vectors))
+        plain = _evaluate(run.potential, batch, True, create_graph=True)
+        assert_same(run.compiled.evaluate(batch), plain, batch, run.parameters)
+    assert len(used) > 1 and padded > 0
+
+
+@pytest.mark.usefixtures("traced_only")
+@pytest.mark.parametrize("task", ["frames", "newton", "latent"])
+def test_training_is_the_same(morse_file: Path, task: str) -> None:
+    data = {**one_molecule(morse_file), "labelled": 30, "unlabelled_rest": True}
+    plain, compiled = (trainer(data, task, batch_size=3) for _ in range(2))
+    compiled.compile()
+    for _ in range(4):
+        assert compiled.advance() == pytest.approx(plain.advance(), rel=1e-7)
+
+
+def test_a_batch_that_no_shape_holds_is_evaluated_plainly(morse_file: Path) -> None:
+    run = trainer(one_molecule(morse_file))
+    batch = run.store.batch(run.data.train[:2])
+    run.compiled = CompiledPotential(run.potential, [Shape(len(batch.atomic_numbers) - 1, 1000)])
+    assert not run.compiled.fits(batch)
+    torch.testing.assert_close(
+        run.evaluate(batch).forces, _evaluate(run.potential, batch, False, create_graph=True).forces
+    )
+
+
+def test_one_shape_is_kept_as_it_is() -> None:
+    assert choose_buckets([Shape(45, 355)] * 20) == [Shape(45, 355)]
+    assert choose_buckets([]) == []
+
+
+def test_buckets_hold_everything_with_little_padding() -> None:
+    random = np.random.default_rng(0)
+    batches = [Shape(int(n), int(11 * n + random.integers(30))) for n in random.integers(20, 400, 300)]
+    most = 12
+    found = choose_buckets(batches, most)
+    taken = [next(shape for shape in found if shape.holds(batch)) for batch in batches]
+    needed, spent = (sum(shape.work for shape in shapes) for shapes in (batches, taken))
+    assert 4 < len(found) < most
+    assert needed < spent < (1 + PADDING + 0.02) * needed  # edges are rounded up after the choice
+    few = choose_buckets(batches, 3)
+    assert len(few) == 3
+    assert all(any(shape.holds(batch) for shape in few) for batch in batches)
 
 
 def test_what_cannot_be_compiled_is_said(morse_file: Path) -> None:
-    assert not trainer(morse_file, steps=100).compiles
-    assert trainer(morse_file, steps=50_000).compiles
-    assert not trainer(morse_file, steps=50_000, compile=False).compiles
+    data = one_molecule(morse_file)
+    assert not trainer(data, steps=100).compiles
+    assert trainer(data, steps=50_000).compiles
+    assert not trainer(data, steps=50_000, compile=False).compiles
+    run = trainer(data, compile=True)
+    run.spec = replace(run.spec, backbone="equiformer")
     with pytest.raises(FramesError, match=r"training\.compile = true: needs backbone = 'cartesian'"):
-        _ = trainer(morse_file, compile=True, virial_weight=1.0).compiles
+        _ = run.compiles

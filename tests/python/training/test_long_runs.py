@@ -75,7 +75,7 @@ def test_molecules_of_two_sizes_in_one_batch(tmp_path: Path) -> None:
     torch.testing.assert_close(mixed.forces, torch.cat([a.forces for a in alone]), rtol=1e-4, atol=1e-5)
     sizes = set()
     for _ in range(6):
-        sizes |= {trainer.data.trajectories[t].atoms for t, _ in trainer._frames_of_step()}
+        sizes |= {trainer.data.trajectories[t].atoms for t, _ in trainer._frames_of_step(trainer.step)}
         assert np.isfinite(trainer.advance()["auxiliary_loss"])
     assert sizes == {3, 4}
 

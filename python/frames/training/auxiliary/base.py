@@ -53,6 +53,10 @@ class Model(Protocol):
     store: FrameStore
     potential: Potential
 
+    @property
+    def progress(self) -> float:
+        """From 0 to 1 over the training."""
+
     def evaluate(self, batch: Batch) -> Derivatives:
         """Energies, forces and features."""
 

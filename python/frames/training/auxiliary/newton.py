@@ -1,4 +1,4 @@
-"""Force supervision from time alone: F(t) = m (r(t+1) − 2 r(t) + r(t−1)) / Δt² at unlabelled frames."""
+"""Force supervision from time alone: F(t) = m r̈(t) at unlabelled frames, r̈ from their neighbours in time."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ from frames.training.batch import FrameStore, across
 
 
 def need(section: AuxiliarySection) -> Need:
-    """Three consecutive frames; the force is that of the middle one."""
+    """Consecutive frames, `reach` on each side of the one whose force they give."""
     if section.stride != 1:
-        raise FramesError(f"auxiliary.stride = {section.stride}: the task newton needs every step, stride = 1")
-    return Need((-1, 0, 1))
+        raise FramesError(
+            f"auxiliary.stride = {section.stride}: the task newton takes frames as they follow each other, stride = 1"
+        )
+    return Need(tuple(range(-section.reach, section.reach + 1)))
 
 
 class NewtonTask(AuxiliaryTask):
-    """mean w(element) ‖F̂ − F‖ / scale with F from the motion, exact for velocity Verlet (frames/data/motion.py).
+    """mean w(element) ‖F̂ − F‖ / scale with F from the motion (frames/data/motion.py): exact for velocity Verlet
+    with every step stored, and good to higher order in the time between frames with a longer reach.
 
     The part of F̂ − F along the momenta is left out: a thermostat may be in it. The weights come from the trajectory's
     own test of its motion, which refuses what has more than that in it.
@@ -39,26 +42,27 @@ class NewtonTask(AuxiliaryTask):
     def __init__(self, setting: Setting) -> None:
         super().__init__()
         self.scale = setting.scale
+        self.reach = setting.section.reach
         runs = sorted({chain[0][0] for chain in setting.chains})
-        self.weights = {t: atom_weights(setting.store.trajectories[t]) for t in runs}
+        self.weights = {t: atom_weights(setting.store.trajectories[t], self.reach) for t in runs}
 
     def forward(
         self, chains: Sequence[Chain], anchor: Derivatives | None, model: Model, random: np.random.Generator
     ) -> Tensor:
         """See `AuxiliaryTask.forward`."""
-        frames = [chain[1] for chain in chains]
+        frames = [chain[self.reach] for chain in chains]
         batch = model.store.batch(frames, labels=False)
         result = anchor or model.evaluate(batch)
         target, direction = (t.to(result.forces) for t in motion_forces(model.store, chains))
         error = across(result.forces - target, direction, batch.structure, batch.structures)
         for t in {t for t, _ in frames} - set(self.weights):  # a run too short to be in the sample
-            self.weights[t] = atom_weights(model.store.trajectories[t])
+            self.weights[t] = atom_weights(model.store.trajectories[t], self.reach)
         weights = torch.as_tensor(np.concatenate([self.weights[t] for t, _ in frames])).to(result.forces)
         return norm_loss(error / self.scale, weights)
 
 
 def motion_forces(store: FrameStore, chains: Sequence[Chain]) -> tuple[Tensor, Tensor]:
-    """Of the middle frames of triples in a row: forces [N,3] in eV/Å, and the direction of the momenta [N,3]."""
+    """Of the middle frames of chains in a row: forces [N,3] in eV/Å, and the direction of the momenta [N,3]."""
     forces, directions = [], []
     for chain in chains:
         run, frames = store.trajectories[chain[0][0]], np.array([[i for _, i in chain]])

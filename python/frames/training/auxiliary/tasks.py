@@ -12,6 +12,7 @@ from frames.data.timeline import chains, successive
 from frames.data.trajectory import Integers, Trajectory
 from frames.training.auxiliary import (
     conservation,
+    curriculum,
     dens,
     force_difference,
     frames,
@@ -34,6 +35,7 @@ class Entry:
 
 TASKS: Mapping[str, Entry] = {
     "frames": Entry(frames.need, frames.DisplacementTask),
+    "curriculum": Entry(curriculum.need, curriculum.CurriculumTask),
     "shuffled": Entry(shuffled.need, shuffled.ShuffledTask),
     "gaussian": Entry(gaussian.need, gaussian.GaussianTask),
     "single_frame": Entry(single_frame.need, single_frame.SingleFrameTask),
