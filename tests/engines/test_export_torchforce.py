@@ -67,7 +67,7 @@ def wanted(folder: Path) -> tuple[float, np.ndarray]:
         (("--scale-parameter", "mu", "--scale-default", "0.25", "--outputs-forces"), 0.25),
         (("--cuda-graphs", "--outputs-forces"), 1.0),
     ],
-    ids=" ".join,
+    ids=["plain", "forces", "scale", "scale and forces", "graphs"],
 )
 def test_printed_lines_load_what_was_written(
     folder: Path, tmp_path: Path, wanted: tuple[float, np.ndarray], options: tuple[str, ...], scale: float

@@ -18,7 +18,7 @@ import openmm
 import openmmml
 from ase import Atoms
 from openmm import app, unit
-from openmm_systems import ANGSTROM, EV
+from openmm_systems import ANGSTROM, EV, new_context
 
 from frames.ase import FramesCalculator
 from frames.errors import FramesError
@@ -52,15 +52,15 @@ def solution(pdb: Any, forcefield: Any) -> Any:
     return modeller
 
 
-def context_of(system: Any, positions: Any) -> Any:
-    context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference"))
+def context_of(system: Any, positions: Any, platform: str = "Reference") -> Any:
+    context = new_context(system, openmm.VerletIntegrator(0.001), platform)
     context.setPositions(positions)
     context.computeVirtualSites()
     return context
 
 
-def energy_of(system: Any, positions: Any, groups: Any = -1) -> float:
-    context = context_of(system, positions)
+def energy_of(system: Any, positions: Any, groups: Any = -1, platform: str = "Reference") -> float:
+    context = context_of(system, positions, platform)
     return float(context.getState(energy=True, groups=groups).getPotentialEnergy()._value)
 
 
@@ -89,8 +89,9 @@ def test_keywords_reach_the_force(pdb: Any, potential: Any) -> None:
     assert system.getNumForces() == 1
 
 
+@pytest.mark.parametrize("platform", ["Reference", "OpenCL"])
 @pytest.mark.parametrize("method", [app.PME, app.NoCutoff])
-def test_mixed_system(solution: Any, forcefield: Any, potential: Any, method: Any) -> None:
+def test_mixed_system(solution: Any, forcefield: Any, potential: Any, method: Any, platform: str) -> None:
     """The internal energy of ethanol is the model's; all else, its interaction with water too, the force field's."""
     options = {"nonbondedMethod": method, "nonbondedCutoff": 0.8 * unit.nanometer}
     classical = forcefield.createSystem(solution.topology, **options)
@@ -98,14 +99,14 @@ def test_mixed_system(solution: Any, forcefield: Any, potential: Any, method: An
     mixed = potential.createMixedSystem(solution.topology, classical, ligand, forceGroup=5)
     positions = np.array(solution.positions.value_in_unit(unit.nanometer))
     expected = model_energy(NUMBERS, positions[:9])
-    assert energy_of(mixed, positions, {5}) == pytest.approx(expected, abs=1e-3)
+    assert energy_of(mixed, positions, {5}, platform) == pytest.approx(expected, abs=1e-3)
     if method is app.PME:  # which adds the images of ethanol
         return
     alone = app.Modeller(solution.topology, solution.positions)
     alone.delete([residue for residue in alone.topology.residues() if residue.name == "HOH"])
     internal = energy_of(forcefield.createSystem(alone.topology, nonbondedMethod=method), positions[:9])
     whole = energy_of(classical, positions)
-    assert energy_of(mixed, positions) == pytest.approx(whole - internal + expected, abs=0.01)
+    assert energy_of(mixed, positions, platform=platform) == pytest.approx(whole - internal + expected, abs=0.01)
 
 
 def test_interpolation(solution: Any, forcefield: Any, potential: Any) -> None:
