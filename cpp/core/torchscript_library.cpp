@@ -141,21 +141,12 @@ class TorchScriptBackend final : public Backend {
       return;
     }
     const NeighbourList& list = graph.list;
-    const FramesGraphView view{graph.atoms,
-                               graph.locals,
-                               graph.centres,
-                               graph.species.data(),
-                               graph.offsets.data(),
-                               graph.neighbours.data(),
-                               graph.vectors.data(),
-                               list.number,
-                               static_cast<std::int64_t>(list.centres.size()),
-                               list.atoms,
-                               list.centres.data(),
-                               list.neighbours.data(),
-                               list.edges.data(),
-                               list.nodes.data(),
-                               list.positions};
+    const FramesGraphView view{
+        graph.atoms,          graph.locals,         graph.centres,
+        graph.species.data(), graph.offsets.data(), graph.neighbours.data(),
+        graph.vectors.data(), list.number,          static_cast<std::int64_t>(list.centres.size()),
+        list.atoms,           list.centres.data(),  list.neighbours.data(),
+        list.edges.data(),    list.nodes.data(),    list.positions};
     char message[message_size] = "";
     if (api_.evaluate(model_, &view, output.atom_energies.data(), output.edge_gradients.data(), message,
                       message_size)) {

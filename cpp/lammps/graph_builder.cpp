@@ -235,8 +235,8 @@ double GraphBuilder::memory_usage() const {
   return bytes(owned_) + bytes(remote_) + bytes(identity_) + bytes(row_) + bytes(pair_starts_) +
          bytes(pairs_) + bytes(graph_.species) + bytes(graph_.offsets) + bytes(graph_.neighbours) +
          bytes(graph_.vectors) + bytes(graph_.list.centres) + bytes(graph_.list.neighbours) +
-         bytes(graph_.list.edges) + bytes(graph_.list.nodes) + bytes(nodes_) + bytes(levels_) + bytes(node_of_) + bytes(points_) +
-         bytes(treated_) + bytes(remote_keys_);
+         bytes(graph_.list.edges) + bytes(graph_.list.nodes) + bytes(nodes_) + bytes(levels_) +
+         bytes(node_of_) + bytes(points_) + bytes(treated_) + bytes(remote_keys_);
 }
 
 }  // namespace frames

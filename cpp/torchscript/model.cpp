@@ -50,7 +50,8 @@ FramesTorchModel::FramesTorchModel(const FramesModelView& model, const std::stri
 
 /// An array of the caller as a tensor on the device, which may hold it after the call.
 template <class T>
-torch::Tensor FramesTorchModel::copied(const T* data, torch::IntArrayRef shape, torch::ScalarType type) const {
+torch::Tensor FramesTorchModel::copied(const T* data, torch::IntArrayRef shape,
+                                       torch::ScalarType type) const {
   // from_blob takes a mutable pointer, but nothing writes to it.
   return torch::from_blob(const_cast<T*>(data), shape, type)
       .to(torch::TensorOptions(device_).dtype(type), /*non_blocking=*/false, /*copy=*/true);

@@ -83,7 +83,8 @@ FRAMES_INLINE void direction_components(T x, T y, T z, T* d) {
 }
 
 /// The scalar parts of all neighbours add up where the other parts nearly cancel, and in a crystal they do so
-/// in the same way around every atom: their sum is compensated (Kahan), or its rounding adds up in the energy.
+/// in the same way around every atom: their sum is compensated (Kahan), or its rounding adds up in the
+/// energy.
 template <class T>
 void embed_edges(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& scratch, int begin, int end) {
   using V = Radial<T>;

@@ -193,10 +193,11 @@ class CartesianBackbone(nn.Module):
             edge_vectors: [E, 3] from the centre to the neighbour, Å.
             atom_vectors: [N, 3, input_vectors] added to the vectors of the embedding; only auxiliary tasks give any.
         """
-        # Where the model is a program, lengths, radial functions and their sums over neighbours are in double precision:
-        # in single precision the frequencies nπ are rounded, which shifts the energy of every atom of a crystal the same
-        # way. Training, which does without, takes no notice.
-        vectors = edge_vectors.to(torch.float64) if torch.jit.is_scripting() else edge_vectors
+        # Where the model is a program, lengths, radial functions and their sums over neighbours are in double
+        # precision: in single precision the frequencies nπ are rounded, which shifts all atoms of a crystal the same
+        # way (benchmarks/engine/rounding.py). Training, which learns with rounded ones, takes no notice.
+        program = torch.jit.is_scripting()  # type: ignore[attr-defined]
+        vectors = edge_vectors.to(torch.float64) if program else edge_vectors
         distances = torch.sqrt((vectors * vectors).sum(1))
         directions = direction_tensors(vectors / distances.unsqueeze(1))
         basis = self.basis(distances)

@@ -102,8 +102,8 @@ def _load_plugin() -> None:
 
 
 def _complete_opencl() -> None:
-    """Supplies a function that openmmtorch 1.5 calls on the OpenCL platform and OpenMM 8.6 no longer has; without it the
-    process ends there. See cpp/openmm/openmmtorch_symbol.cpp."""
+    """Supplies a function that openmmtorch 1.5 calls on the OpenCL platform and OpenMM 8.6 no longer has; without it
+    the process ends there. See cpp/openmm/openmmtorch_symbol.cpp."""
     with contextlib.suppress(FramesError):  # no compiled force in this installation, or for another OpenMM
         ctypes.CDLL(import_compiled_force().__file__, mode=ctypes.RTLD_GLOBAL)
 
