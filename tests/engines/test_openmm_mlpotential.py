@@ -109,7 +109,8 @@ def test_mixed_system(solution: Any, forcefield: Any, potential: Any, method: An
     assert energy_of(mixed, positions, platform=platform) == pytest.approx(whole - internal + expected, abs=0.01)
 
 
-def test_interpolation(solution: Any, forcefield: Any, potential: Any) -> None:
+@pytest.mark.parametrize("platform", ["Reference", "OpenCL"])
+def test_interpolation(solution: Any, forcefield: Any, potential: Any, platform: str) -> None:
     options = {"nonbondedMethod": app.PME, "nonbondedCutoff": 0.8 * unit.nanometer}
     classical = forcefield.createSystem(solution.topology, **options)
     mixed = potential.createMixedSystem(solution.topology, classical, range(9))
@@ -117,7 +118,7 @@ def test_interpolation(solution: Any, forcefield: Any, potential: Any) -> None:
     for force in both.getForces():
         if isinstance(force, openmm.CustomCVForce):
             force.addEnergyParameterDerivative("lambda_interpolate")
-    context = context_of(both, solution.positions)
+    context = context_of(both, solution.positions, platform)
     found = {}
     for scale in (0.0, 0.4, 1.0):
         context.setParameter("lambda_interpolate", scale)
@@ -130,7 +131,7 @@ def test_interpolation(solution: Any, forcefield: Any, potential: Any) -> None:
     assert slope == pytest.approx(found[1.0] - found[0.0], abs=0.01)
     # copies and XML hold the model
     again = openmm.XmlSerializer.deserialize(openmm.XmlSerializer.serialize(both))
-    assert energy_of(again, solution.positions) == found[1.0]
+    assert energy_of(again, solution.positions, platform=platform) == pytest.approx(found[1.0], rel=1e-12)
 
 
 def test_link_atom_caps_a_bond_that_is_cut(pdb: Any, forcefield: Any, potential: Any) -> None:
