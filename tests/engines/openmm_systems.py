@@ -29,7 +29,7 @@ def reason_against_opencl() -> str:
 
     names = [openmm.Platform.getPlatform(k).getName() for k in range(openmm.Platform.getNumPlatforms())]
     if "OpenCL" not in names:
-        return "this OpenMM has no OpenCL platform"
+        return "OpenMM has no OpenCL platform here; it has one where a driver is installed (Debian: pocl-opencl-icd)"
     try:
         _context(system_of(2, None), openmm.VerletIntegrator(0.001), "OpenCL", {})
     except openmm.OpenMMException as error:
