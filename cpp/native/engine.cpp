@@ -67,6 +67,7 @@ template <class T>
 void carve_scratch(Carver<T>& carver, Scratch<T>& s, const Parameters<T>& p) {
   const std::size_t rows = static_cast<std::size_t>(atom_block) * p.channels;
   s.sums = carver.take(static_cast<std::size_t>(atom_block) * components * p.sums_width);
+  s.lost = carver.take(static_cast<std::size_t>(p.sums_width));
   for (T*& tensors : s.tensors) tensors = carver.take(components * rows);
   for (T*& invariants : s.invariants) invariants = carver.take(3 * rows);
   s.rows = carver.take(rows);

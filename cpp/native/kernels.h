@@ -71,6 +71,7 @@ struct alignas(64) Upcoming {
 template <class T>
 struct Scratch {
   T* sums = nullptr;        ///< features of the embedding's sums
+  T* lost = nullptr;        ///< [sums_width] what rounding took from the scalar parts of one atom's sums
   T* tensors[3] = {};       ///< features
   T* invariants[2] = {};    ///< invariants
   T* rows = nullptr;        ///< rows

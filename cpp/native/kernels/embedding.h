@@ -82,6 +82,9 @@ FRAMES_INLINE void direction_components(T x, T y, T z, T* d) {
   d[8] = T(1.5) * z * z - T(0.5);
 }
 
+/// The scalar parts of all neighbours add up where the other parts nearly cancel, and in a crystal they do so
+/// in the same way around every atom: their sum is compensated (Kahan), or its rounding adds up in the
+/// energy.
 template <class T>
 void embed_edges(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& scratch, int begin, int end) {
   using V = Radial<T>;
@@ -89,6 +92,7 @@ void embed_edges(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& s
   __builtin_memset(scratch.sums, 0, static_cast<std::size_t>(end - begin) * atom_size * sizeof(T));
   for (int i = begin; i < end; ++i) {
     T* const sums = scratch.sums + (i - begin) * atom_size;
+    __builtin_memset(scratch.lost, 0, static_cast<std::size_t>(p.sums_width) * sizeof(T));
     for (std::int64_t e = a.offsets[i]; e < a.offsets[i + 1]; ++e) {
       T d[components];
       direction_components(a.directions[4 * e], a.directions[4 * e + 1], a.directions[4 * e + 2], d);
@@ -99,8 +103,12 @@ void embed_edges(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& s
       for (int f = 0; f < p.radial_width; f += radial_group) {
         const V value = polynomial_value<V>(c + f, p.radial_width, t);
         T* const to = sums + sums_offset(first + f);
-#pragma GCC unroll 9
-        for (int k = 0; k < components; ++k) store(to + k * block, load<V>(to + k * block) + value * d[k]);
+        T* const lost = scratch.lost + first + f;
+        const V sum = load<V>(to), term = value - load<V>(lost), next = sum + term;
+        store(to, next);
+        store(lost, (next - sum) - term);
+#pragma GCC unroll 8
+        for (int k = 1; k < components; ++k) store(to + k * block, load<V>(to + k * block) + value * d[k]);
       }
     }
   }
