@@ -12,6 +12,8 @@ from errors import PeerError, last_lines
 FOLDER = Path(__file__).resolve().parent / ".envs"
 
 # Pinned, so that a table can be made again. vesin is the faster neighbour list of NequIP's calculator.
+OURS = "ours"  # no environment of its own
+
 REQUIREMENTS = {
     "mace": ["torch==2.13.0", "mace-torch==0.3.16", "ase==3.29.0"],
     "nequip": ["torch==2.13.0", "nequip==0.19.1", "nequip-allegro==0.8.3", "vesin==0.6.2", "ase==3.29.0"],
@@ -22,7 +24,7 @@ REQUIREMENTS = {
 
 def python_of(name: str) -> Path:
     """The interpreter of an environment; "ours" is the running one."""
-    return Path(sys.executable) if name == "ours" else FOLDER / name / "bin" / "python"
+    return Path(sys.executable) if name == OURS else FOLDER / name / "bin" / "python"
 
 
 def ensure(name: str) -> Path:
@@ -31,7 +33,7 @@ def ensure(name: str) -> Path:
     Raises PeerError with the end of pip's output.
     """
     python = python_of(name)
-    if name == "ours":
+    if name == OURS:
         return python
     stamp = FOLDER / name / "requirements.sha256"
     wanted = hashlib.sha256("\n".join(REQUIREMENTS[name]).encode()).hexdigest()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from engine import WORKERS, Model, Route, Session, WorkerSession, call
-from environments import python_of
+from environments import OURS, python_of
 from lammps_steps import LammpsSession
 from systems import CUTOFF, ELEMENTS, geometry, training_frames
 
@@ -30,12 +30,12 @@ task = "none"  # the frames of rMD17 are in random order: there are no pairs
 steps = 100000000
 minutes = {minutes}
 threads = {threads}
-validate_every = 100
+validate_every = 500
 """
 
 
 class Ours:
-    environment = "ours"
+    environment = OURS
 
     def train(self, model: Model, loss: str, minutes: float, threads: int, folder: Path) -> None:
         frames = training_frames()
@@ -85,7 +85,7 @@ class Ours:
             return self._worker(folder, backend, route.threads, system)
         pair = f"pair_style frames backend {backend}\npair_coeff * * {_file(folder)} {' '.join(ELEMENTS)}"
         place = folder / f"{system}-{backend}-{route.threads}-{route.ranks}"
-        return LammpsSession(python_of("ours"), pair, system, place, route.threads, route.ranks)
+        return LammpsSession(python_of(OURS), pair, system, place, route.threads, route.ranks)
 
     def _worker(self, folder: Path, backend: str, threads: int, system: str) -> WorkerSession:
         command = [sys.executable, WORKERS / "ours_worker.py", _file(folder), backend, threads, geometry(system)]

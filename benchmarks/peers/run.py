@@ -30,6 +30,7 @@ def main(
     losses: Annotated[str, typer.Option(help="Of the peers: l1, mse, best (the better of both).")] = "l1",
     models: Annotated[list[str] | None, typer.Option("--model", help="Only these rows.")] = None,
     systems: Annotated[list[str] | None, typer.Option("--system", help="Only these systems.")] = None,
+    keep_times: Annotated[bool, typer.Option(help="Renew errors alone, in the results that are there.")] = False,
     output: Annotated[Path, typer.Option(help="Folder of results.json, table.md and error_cost.png.")] = HERE,
 ) -> None:
     """Installs, trains, times and reports. What was trained before with the same settings is not trained again."""
@@ -49,6 +50,9 @@ def main(
         raise typer.Exit(1) from None
 
     ready, failed = _prepare(chosen, losses, minutes, max(1, threads // jobs), jobs)
+    if keep_times:
+        report.renew_errors({name: result.test for name, (_, result) in ready.items()}, output)
+        return
     results: report.Results = {}
     for system in wanted:
         print(f"== {system}: {sizes[system]['atoms']} atoms", flush=True)

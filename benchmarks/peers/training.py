@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 from engine import Engine, Model
-from environments import REQUIREMENTS
+from environments import OURS, REQUIREMENTS
 from errors import PeerError
 from systems import CACHE, CUTOFF, forces_of, training_frames
+
+import frames
 
 DONE = "done.json"
 
@@ -45,6 +47,16 @@ def trained(engine: Engine, model: Model, losses: str, minutes: float, threads: 
     return min(found, key=lambda t: t.validation)
 
 
+def _sources() -> str:
+    """Hash of everything of this package that decides how a training goes."""
+    digest = hashlib.sha256()
+    package = Path(frames.__file__).parent
+    for folder in ("nn", "training"):
+        for path in sorted((package / folder).rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
 def _train_once(engine: Engine, model: Model, loss: str, minutes: float, threads: int) -> Trained:
     key = {
         "model": asdict(model),
@@ -54,6 +66,8 @@ def _train_once(engine: Engine, model: Model, loss: str, minutes: float, threads
         "cutoff": CUTOFF,
         "requirements": REQUIREMENTS.get(engine.environment, []),
     }
+    if engine.environment == OURS:
+        key["sources"] = _sources()  # no version tells one state of this repository from the next
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:10]
     folder = CACHE / f"{model.name}-{loss}-{minutes:g}min-{digest}"
     done = folder / DONE
@@ -64,9 +78,8 @@ def _train_once(engine: Engine, model: Model, loss: str, minutes: float, threads
         start = time.monotonic()
         engine.train(model, loss, minutes, threads, folder)
         errors = {}
-        frames = training_frames()
         for role in ("validation", "test"):
-            path = getattr(frames, role)
+            path = getattr(training_frames(), role)
             difference = engine.forces(model, folder, path) - forces_of(path)
             errors[role] = 1e3 * float(np.abs(difference).mean())
         if not np.isfinite(list(errors.values())).all():
