@@ -9,6 +9,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# Where a script names no platform, OpenMM takes the one that it holds for the fastest; tests and the scripts that they
+# start do not depend on the devices of a machine. What is to run on a platform names it.
+os.environ.setdefault("OPENMM_DEFAULT_PLATFORM", "CPU")
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

@@ -49,8 +49,8 @@ class Case:
 class Replicated(LammpsSession):
     """LAMMPS with the box repeated."""
 
-    def __init__(self, pair: str, case: Case) -> None:
-        folder = OUT / case.name.replace(" ", "_").replace(",", "")
+    def __init__(self, pair: str, case: Case, out: Path = OUT) -> None:
+        folder = out / case.name.replace(" ", "_").replace(",", "")
         pair = f"replicate {case.copies} {case.copies} {case.copies}\n{pair}"
         super().__init__(Path(sys.executable), pair, "water", folder, case.threads, case.ranks)
 

@@ -33,7 +33,6 @@ HERE = Path(__file__).resolve().parent
 MODELS = HERE.parents[1] / "models"
 EV, ANGSTROM = conversion("kJ/mol", "eV"), conversion("nm", "Å")
 LIMITS = {"float32": (1e-5, 1e-4), "float64": (1e-8, 1e-8)}  # eV, eV/Å
-LIMIT_HOLDS_UP_TO = 50  # atoms; in proportion beyond, since every atom's energy is rounded
 
 Answers = list[tuple[float, np.ndarray]]  # energy in eV and forces [N,3] in eV/Å of each structure
 
@@ -255,12 +254,6 @@ def models_in_double(folder: Path, names: Sequence[str] = ("ethanol", "copper"))
     return found
 
 
-def limits(precision: str, kind: Kind) -> tuple[float, float]:
-    """What differences of energy (eV) and force (eV/Å) rounding explains."""
-    energy, force = LIMITS[precision]
-    return energy * max(1.0, len(kind.part(kind.structures[0])) / LIMIT_HOLDS_UP_TO), force
-
-
 def differences(kind: Kind, model: Path) -> dict[str, dict[str, float]]:
     """By engine: the largest difference from ASE of an energy (eV) and of a component of a force (eV/Å)."""
     answers = {name: engine(kind, model) for name, engine in ENGINES.items()}
@@ -280,7 +273,7 @@ def main(
     """Compares all engines and writes the results."""
     results: dict[str, Any] = {
         "structures_of_each_kind": count,
-        "limits": {**LIMITS, "energy_in_proportion_beyond_atoms": LIMIT_HOLDS_UP_TO},
+        "limits": LIMITS,
         "largest_difference_from_ase": {},
     }
     failures = 0
@@ -295,7 +288,7 @@ def main(
                 table[kind.name] = {"atoms": len(kind.structures[0]), **differences(kind, paths[kind.model])}
                 for engine in list(ENGINES)[1:]:
                     energy, force = table[kind.name][engine].values()
-                    allowed = limits(precision, kind)
+                    allowed = LIMITS[precision]
                     failed = energy > allowed[0] or force > allowed[1]
                     failures += failed
                     verdict = "  TOO MUCH" if failed else ""

@@ -90,18 +90,26 @@ def plot(results: Results, path: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, panels = plt.subplots(
-        1, len(results), figsize=(4.2 * len(results), 3.8), sharey=True, squeeze=False, layout="constrained"
+        1, len(results), figsize=(3.8 * len(results) + 2, 3.8), sharey=True, squeeze=False, layout="constrained"
     )
+    markers = dict(zip(_ENGINE, "osD^vPX", strict=False))
     for axes, (system, rows) in zip(panels[0], results.items(), strict=True):
         for name, row in rows.items():
             if not row["ms_per_step"] or row["force_mae_mev_per_angstrom"] is None:
                 continue
-            point = (row["ms_per_step"], row["force_mae_mev_per_angstrom"])
-            axes.errorbar(*point, xerr=row["ms_per_step_spread"], marker="o", color=_COLOURS[_ENGINE[name]])
-            axes.annotate(name, point, textcoords="offset points", xytext=(4, 5), fontsize=7)
+            axes.errorbar(
+                row["ms_per_step"],
+                row["force_mae_mev_per_angstrom"],
+                xerr=row["ms_per_step_spread"],
+                marker=markers.get(name, "o"),
+                color=_COLOURS[_ENGINE[name]],
+                linestyle="none",
+                label=name,
+            )
         axes.set(xscale="log", yscale="log", title=system, xlabel="ms per MD step")
-        axes.margins(x=0.35, y=0.15)
+        axes.margins(x=0.1, y=0.15)
         axes.grid(alpha=0.3, which="both")
     panels[0][0].set_ylabel("force MAE on rMD17 ethanol, meV/Å")
+    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
     figure.savefig(path, dpi=150)
     plt.close(figure)

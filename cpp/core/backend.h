@@ -42,6 +42,10 @@ class Backend {
   /// False if the graph must hold the edges of all nodes within `receptive_layers - 1` hops of a local atom.
   virtual bool exchanges_ghosts() const = 0;
 
+  /// True if the backend reads Graph::list where there is one: what does not change between two rebuilds is
+  /// then taken over once.
+  virtual bool keeps_neighbour_list() const { return false; }
+
   /// True if `evaluate` can give Output::flux_virials.
   virtual bool gives_flux_virials() const { return false; }
 

@@ -52,6 +52,12 @@ std::string Committee::description() const {
   return size() == 1 ? first : "mean of " + std::to_string(size()) + " models, " + first;
 }
 
+bool Committee::keeps_neighbour_list() const {
+  bool any = false;
+  for (const auto& member : members_) any = any || member->keeps_neighbour_list();
+  return any;
+}
+
 bool Committee::gives_flux_virials() const {
   bool all = true;
   for (const auto& member : members_) all = all && member->gives_flux_virials();

@@ -21,6 +21,7 @@ class Committee final : public Backend {
   const Metadata& metadata() const override { return members_.front()->metadata(); }
   std::string description() const override;
   bool exchanges_ghosts() const override { return members_.front()->exchanges_ghosts(); }
+  bool keeps_neighbour_list() const override;
   bool gives_flux_virials() const override;
   double tolerance() const override { return members_.front()->tolerance(); }
   void evaluate(const Graph& graph, GhostExchange* exchange, Output& output) override;

@@ -6,6 +6,21 @@
 
 namespace frames {
 
+/// Where the edges of a graph come from: the pairs of atoms that an engine's neighbour list holds until it is
+/// rebuilt, and which of them are edges now. For a backend that keeps the pairs on a device and computes the
+/// edge vectors there. Atoms are those of the engine here, periodic images included.
+struct NeighbourList {
+  std::int64_t number = 0;  ///< of this list, another one after every rebuild in this process; 0 for none
+  std::int32_t atoms = 0;
+  std::vector<std::int32_t> centres;     ///< [pairs] atom
+  std::vector<std::int32_t> neighbours;  ///< [pairs] atom
+
+  // Of the present positions.
+  std::vector<std::int32_t> edges;    ///< [edges] the pair that is this edge of the graph
+  std::vector<std::int32_t> nodes;    ///< [atoms] node of the graph, -1 for none
+  const double* positions = nullptr;  ///< [3 atoms] Å, in the engine's memory
+};
+
 /// Atoms and directed edges that an MD engine hands to a model. Lengths in Å.
 ///
 /// Nodes are ordered: first the `locals` atoms whose energies are wanted, then other atoms. The first
@@ -21,6 +36,8 @@ struct Graph {
   std::vector<std::int64_t> offsets;  ///< [centres + 1] edges of node i are offsets[i] .. offsets[i + 1] - 1
   std::vector<std::int32_t> neighbours;  ///< [edges] node at the far end
   std::vector<double> vectors;  ///< [3 edges] Å, r_neighbour + shift - r_centre; all shorter than the cutoff
+
+  NeighbourList list;  ///< only where the backend asks for it, see Backend::keeps_neighbour_list
 
   std::size_t edges() const { return neighbours.size(); }
 };

@@ -9,13 +9,23 @@
 
 extern "C" {
 
-/// A Graph, by pointers that stay valid during the call.
+/// A Graph, by pointers that stay valid during the call. With a neighbour list, neither `neighbours` nor
+/// `vectors` are read, and the pairs of the list only when its number is another one than in the last call.
 struct FramesGraphView {
   std::int32_t atoms, locals, centres;
   const std::int32_t* species;     // [atoms]
   const std::int64_t* offsets;     // [centres + 1]
   const std::int32_t* neighbours;  // [offsets[centres]]
   const double* vectors;           // [3 offsets[centres]] Å
+
+  std::int64_t list;                    // number of the NeighbourList, 0 for none
+  std::int64_t pairs;                   // of the list
+  std::int32_t list_atoms;              // of the engine
+  const std::int32_t* pair_centres;     // [pairs] atom
+  const std::int32_t* pair_neighbours;  // [pairs] atom
+  const std::int32_t* edge_pairs;       // [offsets[centres]] pair
+  const std::int32_t* list_nodes;       // [list_atoms] node
+  const double* positions;              // [3 list_atoms] Å
 };
 
 struct FramesModelView {
@@ -28,7 +38,7 @@ struct FramesModelView {
 struct FramesTorchModel;
 
 /// Version of these functions; raised when one of them changes.
-enum { frames_torchscript_abi_version = 1 };
+enum { frames_torchscript_abi_version = 2 };
 
 struct FramesTorchApi {
   std::int32_t abi_version;

@@ -125,6 +125,7 @@ class TorchScriptBackend final : public Backend {
 
   const Metadata& metadata() const override { return metadata_; }
   bool exchanges_ghosts() const override { return false; }
+  bool keeps_neighbour_list() const override { return true; }
 
   std::string description() const override {
     return std::string("torchscript (PyTorch ") + api_.torch_version + ", " + api_.device_name(model_) +
@@ -139,9 +140,13 @@ class TorchScriptBackend final : public Backend {
       output.edge_gradients.assign(graph.vectors.size(), 0.0);
       return;
     }
-    const FramesGraphView view{graph.atoms,          graph.locals,         graph.centres,
-                               graph.species.data(), graph.offsets.data(), graph.neighbours.data(),
-                               graph.vectors.data()};
+    const NeighbourList& list = graph.list;
+    const FramesGraphView view{
+        graph.atoms,          graph.locals,         graph.centres,
+        graph.species.data(), graph.offsets.data(), graph.neighbours.data(),
+        graph.vectors.data(), list.number,          static_cast<std::int64_t>(list.centres.size()),
+        list.atoms,           list.centres.data(),  list.neighbours.data(),
+        list.edges.data(),    list.nodes.data(),    list.positions};
     char message[message_size] = "";
     if (api_.evaluate(model_, &view, output.atom_energies.data(), output.edge_gradients.data(), message,
                       message_size)) {

@@ -4,7 +4,9 @@
 #include "lammps/graph_builder.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <limits>
 
 #include "core/spatial_order.h"
 
@@ -13,6 +15,12 @@ namespace frames {
 namespace {
 
 constexpr std::size_t many = 512;  // atoms; fewer fit into a cache in any order
+
+/// Another number for every list of this process, so that no backend takes one list for another.
+std::int64_t next_list_number() {
+  static std::atomic<std::int64_t> last{0};
+  return ++last;
+}
 
 std::size_t at(std::int32_t index) {
   return static_cast<std::size_t>(index);
@@ -25,8 +33,8 @@ double bytes(const std::vector<T>& values) {
 
 }  // namespace
 
-GraphBuilder::GraphBuilder(double cutoff, int hops, bool keep_all_ghosts)
-    : cutoff_(cutoff), hops_(hops), keep_all_ghosts_(keep_all_ghosts) {}
+GraphBuilder::GraphBuilder(double cutoff, int hops, bool keep_all_ghosts, bool give_list)
+    : cutoff_(cutoff), hops_(hops), keep_all_ghosts_(keep_all_ghosts), give_list_(give_list) {}
 
 void GraphBuilder::set_species(std::vector<std::int32_t> species_of_type,
                                const std::vector<double>& shortest) {
@@ -46,6 +54,7 @@ void GraphBuilder::rebuild(const AtomsView& atoms, const std::vector<Owner>& own
                            double skin) {
   number_atoms(atoms, owners, rank);
   collect_pairs(atoms, cutoff_ + skin);
+  start_list(atoms);
 }
 
 void GraphBuilder::number_atoms(const AtomsView& atoms, const std::vector<Owner>& owners, std::int32_t rank) {
@@ -88,6 +97,7 @@ void GraphBuilder::collect_pairs(const AtomsView& atoms, double radius) {
   cells_.build(points_.data(), static_cast<std::int32_t>(treated_.size()), radius);
 
   pairs_.clear();
+  graph_.list.centres.clear();
   pair_starts_.assign(1, 0);
   row_.assign(at(atoms.all), -1);
   // `nodes_` and `levels_` serve as the queue of a walk outwards over images; images of owned atoms end it,
@@ -107,8 +117,28 @@ void GraphBuilder::collect_pairs(const AtomsView& atoms, double radius) {
       levels_.push_back(level + 1);
     });
     pair_starts_.push_back(static_cast<std::int64_t>(pairs_.size()));
+    if (give_list_) graph_.list.centres.resize(pairs_.size(), i);
   }
   nodes_.clear();
+}
+
+void GraphBuilder::start_list(const AtomsView& atoms) {
+  graph_.list.number = 0;
+  // A list with more pairs than its numbers count is not worth a wider type: no device holds so many edges.
+  if (!give_list_ || pairs_.size() > std::numeric_limits<std::int32_t>::max()) return;
+  graph_.list.number = next_list_number();
+  graph_.list.atoms = atoms.all;
+  graph_.list.neighbours = pairs_;
+}
+
+void GraphBuilder::finish_list(const AtomsView& atoms, std::size_t edges) {
+  NeighbourList& list = graph_.list;
+  list.edges.resize(edges);
+  list.nodes.assign(at(atoms.all), -1);
+  for (std::int32_t i = 0; i < atoms.all; ++i) {
+    if (identity_[at(i)] >= 0) list.nodes[at(i)] = node_of_[at(identity_[at(i)])];
+  }
+  list.positions = atoms.positions;
 }
 
 void GraphBuilder::start_nodes(const AtomsView& atoms) {
@@ -128,6 +158,7 @@ void GraphBuilder::start_nodes(const AtomsView& atoms) {
 
 /// Every pair is written where the next edge goes, and counts if it is within the cutoff: nearly half are
 /// not, in no order that a processor could foresee.
+template <bool GiveList>
 void GraphBuilder::add_edges(std::int32_t node, const AtomsView& atoms, std::size_t& edges) {
   const std::int32_t i = nodes_[at(node)], row = row_[at(i)];
   const auto begin = static_cast<std::size_t>(pair_starts_[at(row)]);
@@ -150,6 +181,7 @@ void GraphBuilder::add_edges(std::int32_t node, const AtomsView& atoms, std::siz
     if (square < least && square * closest_.limit < closest_.distance * least)
       closest_ = {i, j, square, least};
     graph_.neighbours[edges] = neighbour;
+    if constexpr (GiveList) graph_.list.edges[edges] = static_cast<std::int32_t>(k);
     double* const vector = graph_.vectors.data() + 3 * edges;
     vector[0] = dx;
     vector[1] = dy;
@@ -173,6 +205,7 @@ void GraphBuilder::make_room(std::size_t edges) {
   edges += pairs_.size() / 64;
   graph_.neighbours.resize(edges);
   graph_.vectors.resize(3 * edges);
+  if (graph_.list.number != 0) graph_.list.edges.resize(edges);
 }
 
 void GraphBuilder::update(const AtomsView& atoms) {
@@ -180,23 +213,30 @@ void GraphBuilder::update(const AtomsView& atoms) {
   closest_ = {};
   graph_.locals = static_cast<std::int32_t>(owned_.size());
   graph_.offsets.assign(1, 0);
+  if (graph_.list.number != 0) graph_.list.edges.resize(graph_.neighbours.size());
   std::size_t edges = 0;
   std::int32_t node = 0;
   for (; at(node) < nodes_.size() && levels_[at(node)] < hops_; ++node) {
-    add_edges(node, atoms, edges);
+    if (graph_.list.number != 0) {
+      add_edges<true>(node, atoms, edges);
+    } else {
+      add_edges<false>(node, atoms, edges);
+    }
     graph_.offsets.push_back(static_cast<std::int64_t>(edges));
   }
   graph_.neighbours.resize(edges);
   graph_.vectors.resize(3 * edges);
   graph_.centres = node;
   graph_.atoms = static_cast<std::int32_t>(nodes_.size());
+  if (graph_.list.number != 0) finish_list(atoms, edges);
 }
 
 double GraphBuilder::memory_usage() const {
   return bytes(owned_) + bytes(remote_) + bytes(identity_) + bytes(row_) + bytes(pair_starts_) +
          bytes(pairs_) + bytes(graph_.species) + bytes(graph_.offsets) + bytes(graph_.neighbours) +
-         bytes(graph_.vectors) + bytes(nodes_) + bytes(levels_) + bytes(node_of_) + bytes(points_) +
-         bytes(treated_) + bytes(remote_keys_);
+         bytes(graph_.vectors) + bytes(graph_.list.centres) + bytes(graph_.list.neighbours) +
+         bytes(graph_.list.edges) + bytes(graph_.list.nodes) + bytes(nodes_) + bytes(levels_) +
+         bytes(node_of_) + bytes(points_) + bytes(treated_) + bytes(remote_keys_);
 }
 
 }  // namespace frames

@@ -42,7 +42,8 @@ class GraphBuilder {
   /// @param keep_all_ghosts every ghost atom is a node at a fixed place, also one without edges, as an
   /// exchange of
   ///   ghost features needs it
-  GraphBuilder(double cutoff, int hops, bool keep_all_ghosts);
+  /// @param give_list the graph tells which pairs its edges are, see NeighbourList
+  GraphBuilder(double cutoff, int hops, bool keep_all_ghosts, bool give_list = false);
 
   /// @param species_of_type [types + 1] species of each type, -1 for types that the model does not treat
   /// @param shortest [species x species] Å; `closest_pair` tells of atoms that are closer. None if empty.
@@ -87,6 +88,9 @@ class GraphBuilder {
   void number_atoms(const AtomsView& atoms, const std::vector<Owner>& owners, std::int32_t rank);
   void collect_pairs(const AtomsView& atoms, double radius);
   void start_nodes(const AtomsView& atoms);
+  void start_list(const AtomsView& atoms);
+  void finish_list(const AtomsView& atoms, std::size_t edges);
+  template <bool GiveList>
   void add_edges(std::int32_t node, const AtomsView& atoms, std::size_t& edges);
   std::int32_t add_node(std::int32_t atom, std::int32_t level, const AtomsView& atoms);
   void make_room(std::size_t edges);
@@ -97,6 +101,7 @@ class GraphBuilder {
   ClosePair closest_;             // its lengths squared
   std::int32_t hops_;
   bool keep_all_ghosts_;
+  bool give_list_;
   std::vector<std::int32_t> species_of_type_;
 
   // Since the last rebuild. "Identity": the same number for all images of one atom, those of owned atoms

@@ -176,8 +176,8 @@ void PairFrames::make_builder() {
   std::vector<std::int32_t> species;
   for (const int number : element_of_type_) species.push_back(number > 0 ? model.species_of(number) : -1);
   const bool exchange = model_->exchanges_ghosts();
-  builder_ =
-      std::make_unique<frames::GraphBuilder>(model.cutoff, exchange ? 1 : model.receptive_layers, exchange);
+  builder_ = std::make_unique<frames::GraphBuilder>(model.cutoff, exchange ? 1 : model.receptive_layers,
+                                                    exchange, model_->keeps_neighbour_list());
   builder_->set_species(std::move(species), model.shortest_distances);
   ghosts_ = std::make_unique<frames::GhostFeatures>(world);
   owners_.clear();

@@ -6,6 +6,10 @@
 #include <memory>
 #include <new>
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 namespace frames::native {
 
 /// Numbers that start on a cache line. Grows, never shrinks; growing does not keep the contents.
@@ -35,18 +39,31 @@ class Aligned {
     if (wanted > std::numeric_limits<std::size_t>::max() / sizeof(T)) throw std::bad_alloc();
     clear();  // the two together could be too much
     data_ = std::static_pointer_cast<T>(source(wanted * sizeof(T)));
-    if (!data_) {
-      void* const memory = ::operator new(wanted * sizeof(T), std::align_val_t{64});
-      data_ = std::shared_ptr<T>(static_cast<T*>(memory), Free{});
-      std::memset(memory, 0, wanted * sizeof(T));
-    }
+    if (!data_) data_ = allocate(wanted * sizeof(T));
     capacity_ = wanted;
   }
 
  private:
   struct Free {
-    void operator()(T* p) const { ::operator delete(p, std::align_val_t{64}); }
+    std::align_val_t alignment;
+    void operator()(T* p) const { ::operator delete(p, alignment); }
   };
+
+  static std::shared_ptr<T> allocate(std::size_t bytes) {
+    constexpr std::size_t huge_page = std::size_t{1} << 21;
+    const bool large = bytes >= 4 * huge_page;
+    const std::align_val_t alignment{large ? huge_page : 64};
+    void* const memory = ::operator new(bytes, alignment);
+    std::shared_ptr<T> owner(static_cast<T*>(memory), Free{alignment});
+#ifdef __linux__
+    // Rows of neighbours lie all over it: with small pages the processor spends time on finding them. A
+    // system that has no huge pages to give does as before.
+    if (large) madvise(memory, bytes, MADV_HUGEPAGE);
+#endif
+    std::memset(memory, 0, bytes);
+    return owner;
+  }
+
   std::shared_ptr<T> data_;
   std::size_t capacity_ = 0;
 };

@@ -22,6 +22,10 @@ constexpr std::int64_t edges_per_atom = 24;
 /// Below this many atoms per thread, meeting the other threads takes longer than they save.
 constexpr int atoms_per_thread = 16;
 
+/// Features that take no more bytes stay in the last level of the cache, or come from there as quickly as
+/// they are worked on; fetching them ahead then costs more than it saves (benchmarks/NOTES.md).
+constexpr std::size_t bytes_in_cache = std::size_t{1} << 24;
+
 /// Hands out consecutive pieces of one allocation, each on a cache line. With a null base it only counts.
 template <class T>
 class Carver {
@@ -63,6 +67,7 @@ template <class T>
 void carve_scratch(Carver<T>& carver, Scratch<T>& s, const Parameters<T>& p) {
   const std::size_t rows = static_cast<std::size_t>(atom_block) * p.channels;
   s.sums = carver.take(static_cast<std::size_t>(atom_block) * components * p.sums_width);
+  s.lost = carver.take(static_cast<std::size_t>(p.sums_width));
   for (T*& tensors : s.tensors) tensors = carver.take(components * rows);
   for (T*& invariants : s.invariants) invariants = carver.take(3 * rows);
   s.rows = carver.take(rows);
@@ -81,6 +86,8 @@ Engine<T>::Engine(std::shared_ptr<const Model<T>> model, InstructionSet set, int
   layers_.resize(p.layers);
   arrays_.layers = layers_.data();
   scratch_.resize(threads_);
+  upcoming_.resize(threads_);
+  seen_.resize(threads_);
   shares_.resize(threads_ + 1);
   profiles_.resize(threads_);
   Carver<T> counter(nullptr);
@@ -90,10 +97,11 @@ Engine<T>::Engine(std::shared_ptr<const Model<T>> model, InstructionSet set, int
 }
 
 template <class T>
-Scratch<T> Engine<T>::scratch(int thread) const {
-  Carver<T> carver(const_cast<T*>(scratch_[thread].data()));
+Scratch<T> Engine<T>::scratch(int thread) {
+  Carver<T> carver(scratch_[thread].data());
   Scratch<T> pieces;
   carve_scratch(carver, pieces, model_->parameters());
+  pieces.upcoming = &upcoming_[thread];
   return pieces;
 }
 
@@ -170,12 +178,14 @@ void Engine<T>::prepare(const Graph& graph, int computed, GhostExchange* exchang
   });
   Carver<T> carver(memory_.data());
   carve(carver);
+  const bool fetches = counter.used() * sizeof(T) > bytes_in_cache;
   edge_memory_.reserve(2 * edges);
   node_memory_.reserve(computed);
-  interval_memory_.reserve(edges);
+  interval_memory_.reserve(fetches ? 2 * edges + computed : edges);
 
   Arrays<T>& a = arrays_;
   a.locals = graph.locals;
+  a.nodes = graph.atoms;
   a.species = graph.species.data();
   a.offsets = graph.offsets.data();
   if (computed > graph.centres) {
@@ -188,6 +198,8 @@ void Engine<T>::prepare(const Graph& graph, int computed, GhostExchange* exchang
   a.slopes = edge_memory_.data();
   a.stretches = a.slopes + edges;
   a.intervals = interval_memory_.data();
+  a.fresh = fetches ? a.intervals + edges : nullptr;
+  a.fresh_counts = fetches ? a.fresh + edges : nullptr;
   a.energies = node_memory_.data();
   if (moments) {
     moment_memory_.reserve(12 * edges);
@@ -220,6 +232,7 @@ void Engine<T>::evaluate(const Graph& graph, GhostExchange* exchange, Output& ou
                 *kernels_,
                 arrays_,
                 scratch(thread),
+                seen_[thread],
                 shares_[thread],
                 shares_[thread + 1],
                 output.wants_flux_virials ? &moments_ : nullptr,

@@ -51,14 +51,14 @@ class Engine {
 
   /// Memory held for evaluations, without the model.
   std::size_t bytes() const {
-    return memory_.capacity() * sizeof(T) +
-           (edge_memory_.capacity() + moment_memory_.capacity()) * sizeof(double);
+    return memory_.capacity() * sizeof(T) + interval_memory_.capacity() * sizeof(std::int32_t) +
+           (edge_memory_.capacity() + node_memory_.capacity() + moment_memory_.capacity()) * sizeof(double);
   }
 
  private:
   void check(const Graph& graph, const GhostExchange* exchange) const;
   void prepare(const Graph& graph, int computed, GhostExchange* exchange, bool moments);
-  Scratch<T> scratch(int thread) const;
+  Scratch<T> scratch(int thread);
   void divide(int computed, int threads);
 
   std::shared_ptr<const Model<T>> model_;
@@ -72,9 +72,11 @@ class Engine {
   Aligned<double> edge_memory_;  // slopes and stretches of edges
   Aligned<double> node_memory_;  // energies
   Aligned<std::int32_t> interval_memory_;
-  Moments<T> moments_;                 // used where Output::wants_flux_virials
-  Aligned<double> moment_memory_;      // of edges
-  std::vector<Aligned<T>> scratch_;    // one per thread
+  Moments<T> moments_;               // used where Output::wants_flux_virials
+  Aligned<double> moment_memory_;    // of edges
+  std::vector<Aligned<T>> scratch_;  // one per thread, as the next two
+  std::vector<Upcoming<T>> upcoming_;
+  std::vector<std::vector<std::int32_t>> seen_;
   std::vector<std::int64_t> offsets_;  // where the graph's own do not reach over all computed atoms
   std::vector<int> shares_;            // [threads + 1] atoms of each thread
   std::vector<Profile> profiles_;

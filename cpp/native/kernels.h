@@ -24,10 +24,17 @@ template <class T>
 struct Arrays {
   // the graph
   int locals = 0;
+  int nodes = 0;
   const std::int32_t* species = nullptr;     ///< [nodes]
   const std::int64_t* offsets = nullptr;     ///< [computed + 1]
   const std::int32_t* neighbours = nullptr;  ///< [edges]
   const double* vectors = nullptr;           ///< [edges][3] Å
+
+  // What `messages` and `messages_backward` fetch into the cache; null where it is small enough to stay
+  // there.
+  std::int32_t* fresh =
+      nullptr;  ///< [edges] at offsets[i]: neighbours that i is the first of its block to have
+  std::int32_t* fresh_counts = nullptr;  ///< [computed] how many
 
   // edges
   T* directions = nullptr;            ///< [edges][4]: unit vector, 1 / distance
@@ -47,14 +54,29 @@ struct Arrays {
   double* energies = nullptr;        ///< [computed] eV
 };
 
+/// Rows of features that the next block of atoms will need, fetched while kernels work on this one. Written
+/// all the time, so not on a cache line with that of another thread.
+template <class T>
+struct alignas(64) Upcoming {
+  struct Piece {
+    const T* rows;
+    std::ptrdiff_t blocks;  ///< of channels, still to be fetched; at least 1
+  };
+  static constexpr int most = 6;
+  Piece piece[most];
+  int pieces = 0;  ///< the last one is fetched first
+};
+
 /// Memory for one block of atoms, used within a kernel or handed from one to the next.
 template <class T>
 struct Scratch {
   T* sums = nullptr;        ///< features of the embedding's sums
+  T* lost = nullptr;        ///< [sums_width] what rounding took from the scalar parts of one atom's sums
   T* tensors[3] = {};       ///< features
   T* invariants[2] = {};    ///< invariants
   T* rows = nullptr;        ///< rows
   T* saturation = nullptr;  ///< rows: 1 / (1 + |P|^2)
+  Upcoming<T>* upcoming = nullptr;
 };
 
 /// The steps of an evaluation for atoms [begin, end), compiled for one instruction set; `run.h` has the order

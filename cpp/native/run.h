@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
+#include <vector>
 
 #include "native/kernels.h"
 #include "native/moments.h"
@@ -24,6 +26,7 @@ struct Run {
   const Kernels<T>& kernels;
   const Arrays<T>& arrays;
   Scratch<T> scratch;
+  std::vector<std::int32_t>& seen;  // [nodes] the last message block that had it as a neighbour
   int begin, end;
   const Moments<T>* moments;  // null unless wanted
   Profile* profile;           // null unless measuring
@@ -62,6 +65,7 @@ struct Run {
       call(Profile::geometry, kernels.geometry, first, last);
       if (moments) clear_edges(first, last);
       call(Profile::embed_edges, kernels.embed_edges, first, last);
+      expect(last, end, {arrays.embedded, arrays.features, arrays.layers[0].mixed});
       call(Profile::embed_nodes, kernels.embed_nodes, first, last);
       call(Profile::mix, kernels.mix, 0, first, last);
     });
@@ -70,8 +74,12 @@ struct Run {
   /// An interaction and the start of the next one; after the last, the readout and the start of the way back.
   void forward(int layer) {
     for_blocks(begin, end, message_block, [&](int first_message, int last_message) {
+      if (arrays.fresh && layer == 0) find_fresh(first_message, last_message);
       call(Profile::messages, kernels.messages, layer, first_message, last_message);
       for_blocks(first_message, last_message, atom_block, [&](int first, int last) {
+        const LayerArrays<T>& at = arrays.layers[layer];
+        T* const result = layer + 1 < parameters.layers ? arrays.layers[layer + 1].mixed : arrays.gradient;
+        expect(last, last_message, {at.messages, at.mixed, arrays.features, at.update, result});
         call(Profile::update, kernels.update, layer, first, last);
         if (layer + 1 < parameters.layers) {
           call(Profile::mix, kernels.mix, layer + 1, first, last);
@@ -90,6 +98,15 @@ struct Run {
       if (moments) moments_of_messages(layer, first_message, last_message);
       for_blocks(first_message, last_message, atom_block, [&](int first, int last) {
         if (moments) moments_of_nodes(layer, first, last);  // before they are overwritten
+        if (layer > 0) {
+          const LayerArrays<T>& to = arrays.layers[layer - 1];
+          expect(last, last_message,
+                 {arrays.layers[layer].update, arrays.features, arrays.gradient, to.update, to.mixed,
+                  to.messages});
+        } else {
+          expect(last, last_message,
+                 {arrays.layers[0].update, arrays.features, arrays.gradient, arrays.embedded});
+        }
         call(Profile::mix_backward, kernels.mix_backward, layer, first, last);
         if (layer > 0) {
           call(Profile::update_backward, kernels.update_backward, layer - 1, first, last);
@@ -99,6 +116,34 @@ struct Run {
         }
       });
     });
+  }
+
+  /// Has the kernels fetch these arrays' rows of the block of atoms that begins at `first`, in this order.
+  void expect(int first, int limit, std::initializer_list<const T*> features) {
+    Upcoming<T>& upcoming = *scratch.upcoming;
+    upcoming.pieces = 0;
+    const std::ptrdiff_t atoms = std::min(first + atom_block, limit) - first;
+    if (!arrays.fresh || atoms <= 0) return;
+    const std::ptrdiff_t start = static_cast<std::ptrdiff_t>(first) * components * parameters.channels;
+    upcoming.pieces = static_cast<int>(features.size());
+    typename Upcoming<T>::Piece* piece = upcoming.piece + upcoming.pieces;
+    for (const T* array : features) *--piece = {array + start, atoms * (parameters.channels / block)};
+  }
+
+  /// Of each atom's neighbours those that no atom before it in the block has, so that each row is fetched
+  /// once.
+  void find_fresh(int first, int last) {
+    for (int i = first; i < last; ++i) {
+      std::int32_t* const fresh = arrays.fresh + arrays.offsets[i];
+      int count = 0;
+      for (std::int64_t e = arrays.offsets[i]; e < arrays.offsets[i + 1]; ++e) {
+        const std::int32_t j = arrays.neighbours[e];
+        fresh[count] = j;
+        count += seen[j] != first;
+        seen[j] = first;
+      }
+      arrays.fresh_counts[i] = count;
+    }
   }
 
   /// The moments have no share in the last features.
@@ -155,6 +200,7 @@ struct Run {
   template <class Meet>
   void evaluate(const Meet& meet) {
     start();
+    if (arrays.fresh) seen.assign(arrays.nodes, -1);
     embed();
     meet(arrays.layers[0].mixed);
     count(Profile::waiting);

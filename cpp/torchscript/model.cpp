@@ -48,32 +48,66 @@ FramesTorchModel::FramesTorchModel(const FramesModelView& model, const std::stri
   for (torch::Tensor parameter : module_.parameters()) parameter.requires_grad_(false);
 }
 
-void FramesTorchModel::fill_inputs(const FramesGraphView& graph) {
-  const auto edges = static_cast<std::size_t>(graph.offsets[graph.centres]);
-  atomic_numbers_.resize(static_cast<std::size_t>(graph.atoms));
-  for (std::int32_t i = 0; i < graph.atoms; ++i) {
-    atomic_numbers_[static_cast<std::size_t>(i)] = elements_[static_cast<std::size_t>(graph.species[i])];
+/// An array of the caller as a tensor on the device, which may hold it after the call.
+template <class T>
+torch::Tensor FramesTorchModel::copied(const T* data, torch::IntArrayRef shape,
+                                       torch::ScalarType type) const {
+  // from_blob takes a mutable pointer, but nothing writes to it.
+  return torch::from_blob(const_cast<T*>(data), shape, type)
+      .to(torch::TensorOptions(device_).dtype(type), /*non_blocking=*/false, /*copy=*/true);
+}
+
+torch::Tensor FramesTorchModel::atomic_numbers(const FramesGraphView& graph) {
+  const auto atoms = static_cast<std::size_t>(graph.atoms);
+  bool same = atomic_numbers_.defined() && numbers_.size() == atoms;
+  numbers_.resize(atoms);
+  for (std::size_t i = 0; i < atoms; ++i) {
+    const std::int64_t number = elements_[static_cast<std::size_t>(graph.species[i])];
+    same = same && numbers_[i] == number;
+    numbers_[i] = number;
   }
-  edge_index_.resize(2 * edges);
+  if (!same) atomic_numbers_ = copied(numbers_.data(), {graph.atoms}, torch::kInt64);
+  return atomic_numbers_;
+}
+
+FramesTorchModel::Edges FramesTorchModel::edges_of(const FramesGraphView& graph) {
+  if (graph.list != 0) return edges_of_list(graph);
+  const std::int64_t edges = graph.offsets[graph.centres];
+  edge_index_.resize(static_cast<std::size_t>(2 * edges));
   for (std::int32_t i = 0; i < graph.centres; ++i) {
     std::fill(edge_index_.begin() + graph.offsets[i], edge_index_.begin() + graph.offsets[i + 1], i);
   }
-  std::copy(graph.neighbours, graph.neighbours + edges,
-            edge_index_.begin() + static_cast<std::ptrdiff_t>(edges));
+  std::copy(graph.neighbours, graph.neighbours + edges, edge_index_.begin() + edges);
+  return {copied(edge_index_.data(), {2, edges}, torch::kInt64),
+          copied(graph.vectors, {edges, 3}, torch::kFloat64).to(dtype_)};
+}
+
+/// The pairs lie on the device since the list was rebuilt. A step sends which of them are edges, the nodes of
+/// the atoms and their positions: 4 bytes an edge and 28 an atom, where edges themselves are 40 bytes each.
+FramesTorchModel::Edges FramesTorchModel::edges_of_list(const FramesGraphView& graph) {
+  keep_pairs(graph);
+  const std::int64_t edges = graph.offsets[graph.centres], atoms = graph.list_atoms;
+  const torch::Tensor chosen = pairs_.index_select(1, copied(graph.edge_pairs, {edges}, torch::kInt32));
+  const torch::Tensor nodes = copied(graph.list_nodes, {atoms}, torch::kInt32).to(torch::kInt64);
+  const torch::Tensor positions = copied(graph.positions, {atoms, 3}, torch::kFloat64);
+  const torch::Tensor vectors = positions.index_select(0, chosen[1]) - positions.index_select(0, chosen[0]);
+  return {nodes.index_select(0, chosen.view({2 * edges})).view({2, edges}), vectors.to(dtype_)};
+}
+
+void FramesTorchModel::keep_pairs(const FramesGraphView& graph) {
+  if (graph.list == list_) return;
+  pairs_ = torch::stack({copied(graph.pair_centres, {graph.pairs}, torch::kInt32),
+                         copied(graph.pair_neighbours, {graph.pairs}, torch::kInt32)});
+  list_ = graph.list;
 }
 
 void FramesTorchModel::evaluate(const FramesGraphView& graph, double* atom_energies, double* edge_gradients) {
-  fill_inputs(graph);
   const std::int64_t edges = graph.offsets[graph.centres];
-  const auto atomic_numbers =
-      torch::from_blob(atomic_numbers_.data(), {graph.atoms}, torch::kInt64).to(device_);
-  const auto edge_index = torch::from_blob(edge_index_.data(), {2, edges}, torch::kInt64).to(device_);
-  // from_blob takes a mutable pointer, but nothing writes to an input.
-  auto edge_vectors = torch::from_blob(const_cast<double*>(graph.vectors), {edges, 3}, torch::kFloat64)
-                          .to(torch::TensorOptions(device_).dtype(dtype_));
+  const torch::Tensor numbers = atomic_numbers(graph);
+  auto [edge_index, edge_vectors] = edges_of(graph);
   edge_vectors.requires_grad_(true);
 
-  const torch::Tensor energies = module_.forward({atomic_numbers, edge_index, edge_vectors}).toTensor();
+  const torch::Tensor energies = module_.forward({numbers, edge_index, edge_vectors}).toTensor();
   if (energies.dim() != 1 || energies.size(0) != graph.atoms) {
     throw std::runtime_error("the model returns energies of " + std::to_string(energies.numel()) +
                              " atoms, expected " + std::to_string(graph.atoms) + "; export it again");

@@ -23,7 +23,16 @@ struct FramesTorchModel {
   const std::string& device_name() const { return device_name_; }
 
  private:
-  void fill_inputs(const FramesGraphView& graph);
+  /// Inputs of the program on the device: indices [2,E] int64, and vectors [E,3] in the dtype of the model.
+  struct Edges {
+    torch::Tensor index, vectors;
+  };
+  template <class T>
+  torch::Tensor copied(const T* data, torch::IntArrayRef shape, torch::ScalarType type) const;
+  torch::Tensor atomic_numbers(const FramesGraphView& graph);
+  Edges edges_of(const FramesGraphView& graph);
+  Edges edges_of_list(const FramesGraphView& graph);
+  void keep_pairs(const FramesGraphView& graph);
 
   std::vector<std::int64_t> elements_;  // atomic number of each species
   torch::ScalarType dtype_;
@@ -32,6 +41,11 @@ struct FramesTorchModel {
   torch::jit::Module module_;
 
   // Inputs in host memory, reused from call to call.
-  std::vector<std::int64_t> atomic_numbers_;  // [atoms]
-  std::vector<std::int64_t> edge_index_;      // [2, edges]
+  std::vector<std::int64_t> numbers_;     // [atoms]
+  std::vector<std::int64_t> edge_index_;  // [2, edges]
+
+  // On the device, for as long as they hold.
+  torch::Tensor atomic_numbers_;  // [atoms] int64, as in numbers_
+  std::int64_t list_ = 0;         // the neighbour list that pairs_ are from
+  torch::Tensor pairs_;           // [2, pairs] int32, atoms of the engine
 };

@@ -240,6 +240,63 @@ TEST(graph_of_no_atoms) {
   CHECK(builder.graph().atoms == 0 && builder.graph().centres == 0 && builder.graph().edges() == 0);
 }
 
+/// Index and vector of every edge follow from the list, the vector to the last bit.
+void check_list(const Graph& graph, const Rank& rank) {
+  const frames::NeighbourList& list = graph.list;
+  CHECK(list.centres.size() == list.neighbours.size() && list.centres.size() > graph.edges());
+  CHECK(list.edges.size() == graph.edges() && list.atoms == rank.view().all);
+  for (std::int32_t i = 0; i < graph.centres; ++i) {
+    for (auto e = static_cast<std::size_t>(graph.offsets[static_cast<std::size_t>(i)]);
+         e < static_cast<std::size_t>(graph.offsets[static_cast<std::size_t>(i) + 1]); ++e) {
+      const auto pair = static_cast<std::size_t>(list.edges[e]);
+      const auto from = static_cast<std::size_t>(list.centres[pair]),
+                 to = static_cast<std::size_t>(list.neighbours[pair]);
+      CHECK(list.nodes[from] == i && list.nodes[to] == graph.neighbours[e]);
+      for (std::size_t k = 0; k < 3; ++k)
+        CHECK(graph.vectors[3 * e + k] == list.positions[3 * to + k] - list.positions[3 * from + k]);
+    }
+  }
+}
+
+TEST(edges_are_those_of_a_list_that_stays_until_the_next_rebuild) {
+  const System start = make_system(40, 4);
+  for (const int ranks : {1, 2}) {
+    Rank rank = make_rank(start, ranks, 0, 2 * cutoff + skin);
+    GraphBuilder builder(cutoff, 2, false, true);
+    builder.set_species({-1, 1, 2, 3});
+    std::set<std::int64_t> numbers;
+    for (unsigned rebuild = 0; rebuild < 2; ++rebuild) {
+      rank.follow(start.positions);
+      builder.rebuild(rank.view(), rank.owners, 0, skin);
+      const std::int64_t number = builder.graph().list.number;
+      CHECK(number != 0);
+      numbers.insert(number);
+      std::size_t edges = 0;
+      bool changed = false;
+      for (unsigned move = 0; move < 3; ++move) {
+        System moved = start;
+        std::mt19937 random(move);
+        std::uniform_real_distribution<double> uniform(-0.28, 0.28);
+        for (double& x : moved.positions) x += uniform(random);
+        rank.follow(moved.positions);
+        builder.update(rank.view());
+        CHECK(builder.graph().list.number == number);
+        check_list(builder.graph(), rank);
+        changed = changed || (move > 0 && edges != builder.graph().edges());
+        edges = builder.graph().edges();
+      }
+      CHECK(changed);  // or the edges would say nothing about the steps between two rebuilds
+    }
+    CHECK(numbers.size() == 2);
+  }
+  GraphBuilder without(cutoff, 2, false);
+  without.set_species({-1, 1, 2, 3});
+  const Rank rank = make_rank(start, 1, 0, 2 * cutoff + skin);
+  without.rebuild(rank.view(), rank.owners, 0, skin);
+  without.update(rank.view());
+  CHECK(without.graph().list.number == 0 && without.graph().list.edges.empty());
+}
+
 TEST(pairs_closer_than_in_training_are_found) {
   const System system = make_system(40, 5);
   const Rank rank = make_rank(system, 1, 0, cutoff + skin);

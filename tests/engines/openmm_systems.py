@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,41 @@ from frames.units import conversion
 
 EV = conversion("kJ/mol", "eV")
 ANGSTROM = conversion("nm", "Å")
+PLATFORMS = ("Reference", "CPU", "OpenCL")
 TOLERANCE = {"float32": (1e-5, 1e-4), "float64": (1e-8, 1e-8)}  # eV, eV/Å
+
+
+@functools.cache
+def reason_against_opencl() -> str:
+    """Why OpenMM's OpenCL platform cannot be used here, or "". A device on the processor will do: Debian's
+    pocl-opencl-icd is one."""
+    import openmm
+
+    names = [openmm.Platform.getPlatform(k).getName() for k in range(openmm.Platform.getNumPlatforms())]
+    if "OpenCL" not in names:
+        return "OpenMM has no OpenCL platform here; it has one where a driver is installed (Debian: pocl-opencl-icd)"
+    try:
+        _context(system_of(2, None), openmm.VerletIntegrator(0.001), "OpenCL", {})
+    except openmm.OpenMMException as error:
+        return f"no OpenCL device on this machine: {error}"
+    return ""
+
+
+def new_context(system: Any, integrator: Any, platform: str = "Reference", **properties: str) -> Any:
+    """A Context on a platform, in double precision on OpenCL where nothing else is said; skips without a device."""
+    if platform == "OpenCL" and reason_against_opencl():
+        pytest.skip(reason_against_opencl())
+    if platform == "OpenCL" and system.getNumParticles() == 1:
+        pytest.skip("OpenMM 8.6 with pocl ends the process for a system of one particle, whatever its forces")
+    return _context(system, integrator, platform, properties)
+
+
+def _context(system: Any, integrator: Any, platform: str, properties: dict[str, str]) -> Any:
+    import openmm
+
+    if platform == "OpenCL":
+        properties = {"Precision": "double", **properties}
+    return openmm.Context(system, integrator, openmm.Platform.getPlatformByName(platform), properties)
 
 
 def resident_mib() -> float:
@@ -100,7 +135,7 @@ def single_point(
 
     system = system_of(len(positions), cell)
     system.addForce(force)
-    context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName(platform))
+    context = new_context(system, openmm.VerletIntegrator(0.001), platform)
     context.setPositions(positions / ANGSTROM)
     state = context.getState(energy=True, forces=True)
     unit = openmm.unit
@@ -145,7 +180,7 @@ def context_of(force: Any, case: Case, platform: str = "Reference") -> Any:
 
     system = system_of(len(case.numbers), case.cell)
     system.addForce(force)
-    context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName(platform))
+    context = new_context(system, openmm.VerletIntegrator(0.001), platform)
     context.setPositions(case.positions / ANGSTROM)
     return context
 

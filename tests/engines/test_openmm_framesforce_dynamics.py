@@ -14,7 +14,19 @@ pytest.importorskip("torch")
 pytest.importorskip("frames._openmm")
 
 import openmm
-from openmm_systems import ANGSTROM, EV, Case, cases, ethanol, jittered_lattice, resident_mib, system_of, topology_of
+from openmm_systems import (
+    ANGSTROM,
+    EV,
+    PLATFORMS,
+    Case,
+    cases,
+    ethanol,
+    jittered_lattice,
+    new_context,
+    resident_mib,
+    system_of,
+    topology_of,
+)
 
 from frames.ase import FramesCalculator
 from frames.openmm import FramesForce
@@ -36,7 +48,7 @@ def context_of(
     for each in (force, *extra):
         system.addForce(each)
     properties = {"Threads": "1"} if platform == "CPU" else {}
-    context = openmm.Context(system, integrator, openmm.Platform.getPlatformByName(platform), properties)
+    context = new_context(system, integrator, platform, **properties)
     context.setPositions(case.positions / ANGSTROM)
     return context
 
@@ -111,8 +123,8 @@ def test_constraints_hold() -> None:
 
 @pytest.mark.parametrize("derivative", [False, True])
 @pytest.mark.parametrize("kind", ["isotropic", "anisotropic", "flexible"])
-@pytest.mark.parametrize("name", ["images", "crystal"])
-def test_barostats_change_the_box(model: Path, name: str, kind: str, derivative: bool) -> None:
+@pytest.mark.parametrize(("name", "platform"), [("images", "CPU"), ("crystal", "CPU"), ("images", "OpenCL")])
+def test_barostats_change_the_box(model: Path, name: str, platform: str, kind: str, derivative: bool) -> None:
     case = CASES[name]
     assert case.cell is not None
     integrator = openmm.LangevinMiddleIntegrator(300, 10.0, FEMTOSECOND)
@@ -127,7 +139,7 @@ def test_barostats_change_the_box(model: Path, name: str, kind: str, derivative:
     force = FramesForce(model, topology_of(case), scale_parameter="scale")
     if derivative:
         force.addEnergyParameterDerivative("scale")
-    context = context_of(force, case, integrator, extra=(barostat,))
+    context = context_of(force, case, integrator, platform, extra=(barostat,))
     integrator.step(40)
     box = assert_agrees_with_ase(model, case, context)
     assert abs(np.linalg.det(box) / np.linalg.det(case.cell) - 1) > 1e-4
@@ -157,13 +169,13 @@ def test_barostat_moves_bonded_atoms_as_a_molecule(model: Path) -> None:
     assert moved[1] < 1e-5
 
 
-@pytest.mark.parametrize("name", ["triclinic", "images"])
-def test_neighbour_list_is_rebuilt_and_never_shows(model: Path, name: str) -> None:
+@pytest.mark.parametrize(("name", "platform"), [("triclinic", "CPU"), ("images", "CPU"), ("triclinic", "OpenCL")])
+def test_neighbour_list_is_rebuilt_and_never_shows(model: Path, name: str, platform: str) -> None:
     """Hot atoms cross many cutoffs: whatever the skin, the same trajectory to the last bit."""
     case, ends, builds = CASES[name], [], []
     for skin in (0.0, 0.02, 0.1):
         force = FramesForce(model, topology_of(case), skin=skin)
-        context = context_of(force, case, openmm.VerletIntegrator(FEMTOSECOND))
+        context = context_of(force, case, openmm.VerletIntegrator(FEMTOSECOND), platform)
         context.setVelocitiesToTemperature(2000, 3)
         context.getIntegrator().step(60)
         ends.append(snapshot(context))
@@ -173,7 +185,7 @@ def test_neighbour_list_is_rebuilt_and_never_shows(model: Path, name: str) -> No
     assert builds[0] >= 60 > builds[1] > builds[2] >= 2
 
 
-@pytest.mark.parametrize("platform", ["Reference", "CPU"])
+@pytest.mark.parametrize("platform", PLATFORMS)
 def test_restart_goes_on_bit_for_bit(model: Path, platform: str) -> None:
     """The new Context finds its neighbours from other positions than the old one did."""
     case = CASES["triclinic"]
@@ -221,12 +233,12 @@ def test_contexts_in_threads_do_not_disturb_each_other(model: Path) -> None:
     assert not np.array_equal(alone[0], alone[1])
 
 
-def test_two_contexts_of_one_system(model: Path) -> None:
+@pytest.mark.parametrize("platform", ["Reference", "OpenCL"])
+def test_two_contexts_of_one_system(model: Path, platform: str) -> None:
     case = CASES["images"]
     system = system_of(len(case.numbers), case.cell)
     system.addForce(FramesForce(model, topology_of(case)))
-    platform = openmm.Platform.getPlatformByName("Reference")
-    contexts = [openmm.Context(system, openmm.VerletIntegrator(FEMTOSECOND), platform) for _ in range(2)]
+    contexts = [new_context(system, openmm.VerletIntegrator(FEMTOSECOND), platform) for _ in range(2)]
     for context, shift in zip(contexts, (0.0, 0.02), strict=True):
         positions = case.positions / ANGSTROM
         positions[0, 0] += shift

@@ -16,7 +16,7 @@ pytest.importorskip("frames._openmm")
 
 import openmm
 from frames._openmm_version import OPENMM
-from openmm_systems import ANGSTROM, ethanol, system_of, topology_of
+from openmm_systems import ANGSTROM, ethanol, new_context, system_of, topology_of
 
 from frames.errors import FramesError
 from frames.openmm import FramesForce
@@ -103,6 +103,8 @@ def far_away(positions: np.ndarray) -> np.ndarray:
     return positions
 
 
+# the CPU platform looks at the positions itself; that of OpenCL calls the force from a thread of its own
+@pytest.mark.parametrize("platform", ["Reference", "OpenCL"])
 @pytest.mark.parametrize("derivative", [False, True])
 @pytest.mark.parametrize(
     ("spoil", "message"),
@@ -114,7 +116,7 @@ def far_away(positions: np.ndarray) -> np.ndarray:
     ],
 )
 def test_simulation_stops_with_a_message(
-    spoil: Callable[[np.ndarray], np.ndarray], message: str, derivative: bool
+    spoil: Callable[[np.ndarray], np.ndarray], message: str, derivative: bool, platform: str
 ) -> None:
     force = FramesForce(MODEL, topology_of(ethanol()), scale_parameter="s")
     if derivative:
@@ -124,8 +126,7 @@ def test_simulation_stops_with_a_message(
     system.addForce(force)
     integrator = openmm.VerletIntegrator(0.001)
     with pytest.raises(openmm.OpenMMException, match=f"FramesForce: .*{message}"):
-        # the CPU platform looks at the positions itself
-        context = openmm.Context(system, integrator, openmm.Platform.getPlatformByName("Reference"))
+        context = new_context(system, integrator, platform)
         context.setPositions(positions / ANGSTROM)
         integrator.step(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import subprocess
 import sys
 from collections.abc import Callable
@@ -230,3 +231,10 @@ def test_import_is_light() -> None:
     script = "import sys, frames.openmm, frames.ase; print(sorted({'torch', 'openmm', 'e3nn'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_function_that_openmmtorch_lacks_on_opencl_is_supplied() -> None:
+    """By the name under which the linker looks for it; the tests of the platform call it where there is a device."""
+    pytest.importorskip("frames._openmm")
+    import_openmmtorch()
+    assert ctypes.CDLL(None)["_ZN6OpenMM11ContextImpl12getPositionsERSt6vectorINS_4Vec3ESaIS2_EE"]

@@ -18,7 +18,7 @@ import openmm
 import openmmml
 from ase import Atoms
 from openmm import app, unit
-from openmm_systems import ANGSTROM, EV
+from openmm_systems import ANGSTROM, EV, new_context
 
 from frames.ase import FramesCalculator
 from frames.errors import FramesError
@@ -52,15 +52,15 @@ def solution(pdb: Any, forcefield: Any) -> Any:
     return modeller
 
 
-def context_of(system: Any, positions: Any) -> Any:
-    context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference"))
+def context_of(system: Any, positions: Any, platform: str = "Reference") -> Any:
+    context = new_context(system, openmm.VerletIntegrator(0.001), platform)
     context.setPositions(positions)
     context.computeVirtualSites()
     return context
 
 
-def energy_of(system: Any, positions: Any, groups: Any = -1) -> float:
-    context = context_of(system, positions)
+def energy_of(system: Any, positions: Any, groups: Any = -1, platform: str = "Reference") -> float:
+    context = context_of(system, positions, platform)
     return float(context.getState(energy=True, groups=groups).getPotentialEnergy()._value)
 
 
@@ -89,8 +89,9 @@ def test_keywords_reach_the_force(pdb: Any, potential: Any) -> None:
     assert system.getNumForces() == 1
 
 
+@pytest.mark.parametrize("platform", ["Reference", "OpenCL"])
 @pytest.mark.parametrize("method", [app.PME, app.NoCutoff])
-def test_mixed_system(solution: Any, forcefield: Any, potential: Any, method: Any) -> None:
+def test_mixed_system(solution: Any, forcefield: Any, potential: Any, method: Any, platform: str) -> None:
     """The internal energy of ethanol is the model's; all else, its interaction with water too, the force field's."""
     options = {"nonbondedMethod": method, "nonbondedCutoff": 0.8 * unit.nanometer}
     classical = forcefield.createSystem(solution.topology, **options)
@@ -98,17 +99,18 @@ def test_mixed_system(solution: Any, forcefield: Any, potential: Any, method: An
     mixed = potential.createMixedSystem(solution.topology, classical, ligand, forceGroup=5)
     positions = np.array(solution.positions.value_in_unit(unit.nanometer))
     expected = model_energy(NUMBERS, positions[:9])
-    assert energy_of(mixed, positions, {5}) == pytest.approx(expected, abs=1e-3)
+    assert energy_of(mixed, positions, {5}, platform) == pytest.approx(expected, abs=1e-3)
     if method is app.PME:  # which adds the images of ethanol
         return
     alone = app.Modeller(solution.topology, solution.positions)
     alone.delete([residue for residue in alone.topology.residues() if residue.name == "HOH"])
     internal = energy_of(forcefield.createSystem(alone.topology, nonbondedMethod=method), positions[:9])
     whole = energy_of(classical, positions)
-    assert energy_of(mixed, positions) == pytest.approx(whole - internal + expected, abs=0.01)
+    assert energy_of(mixed, positions, platform=platform) == pytest.approx(whole - internal + expected, abs=0.01)
 
 
-def test_interpolation(solution: Any, forcefield: Any, potential: Any) -> None:
+@pytest.mark.parametrize("platform", ["Reference", "OpenCL"])
+def test_interpolation(solution: Any, forcefield: Any, potential: Any, platform: str) -> None:
     options = {"nonbondedMethod": app.PME, "nonbondedCutoff": 0.8 * unit.nanometer}
     classical = forcefield.createSystem(solution.topology, **options)
     mixed = potential.createMixedSystem(solution.topology, classical, range(9))
@@ -116,7 +118,7 @@ def test_interpolation(solution: Any, forcefield: Any, potential: Any) -> None:
     for force in both.getForces():
         if isinstance(force, openmm.CustomCVForce):
             force.addEnergyParameterDerivative("lambda_interpolate")
-    context = context_of(both, solution.positions)
+    context = context_of(both, solution.positions, platform)
     found = {}
     for scale in (0.0, 0.4, 1.0):
         context.setParameter("lambda_interpolate", scale)
@@ -129,7 +131,7 @@ def test_interpolation(solution: Any, forcefield: Any, potential: Any) -> None:
     assert slope == pytest.approx(found[1.0] - found[0.0], abs=0.01)
     # copies and XML hold the model
     again = openmm.XmlSerializer.deserialize(openmm.XmlSerializer.serialize(both))
-    assert energy_of(again, solution.positions) == found[1.0]
+    assert energy_of(again, solution.positions, platform=platform) == pytest.approx(found[1.0], rel=1e-12)
 
 
 def test_link_atom_caps_a_bond_that_is_cut(pdb: Any, forcefield: Any, potential: Any) -> None:

@@ -18,11 +18,13 @@ import openmm
 from openmm_systems import (
     ANGSTROM,
     EV,
+    PLATFORMS,
     Case,
     assert_same,
     cases,
     ethanol,
     jittered_lattice,
+    new_context,
     reference,
     single_point,
     system_of,
@@ -52,7 +54,7 @@ def double(tmp_path_factory: pytest.TempPathFactory) -> ToyModel:
     return write_toy_model(tmp_path_factory.mktemp("torchforce") / "double.pt", dtype="float64")
 
 
-@pytest.mark.parametrize("platform", ["Reference", "CPU"])
+@pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("name", CASES)
 def test_equals_ase(model: ToyModel, name: str, platform: str) -> None:
     case = CASES[name]
@@ -62,13 +64,14 @@ def test_equals_ase(model: ToyModel, name: str, platform: str) -> None:
     assert_same(found, reference(model.path, case), model.dtype)
 
 
-def test_subset_of_a_larger_system(double: ToyModel) -> None:
+@pytest.mark.parametrize("platform", ["CPU", "OpenCL"])
+def test_subset_of_a_larger_system(double: ToyModel, platform: str) -> None:
     case = CASES["crystal"]
     rng = np.random.default_rng(0)
     atoms = rng.permutation(len(case.numbers))[:60]
     elements = [case.numbers[i] if i in atoms else None for i in range(len(case.numbers))]
     found = single_point(
-        torch_force(double.path, elements, atoms=atoms, periodic=True), case.positions, case.cell, "CPU"
+        torch_force(double.path, elements, atoms=atoms, periodic=True), case.positions, case.cell, platform
     )
     part = Case("part", [case.numbers[i] for i in atoms], case.positions[atoms], case.cell)
     energy, forces = reference(double.path, part)
@@ -85,7 +88,7 @@ def test_subset_of_a_larger_system(double: ToyModel) -> None:
     force.setForceGroup(3)
     system.addForce(spring)
     system.addForce(force)
-    context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("CPU"))
+    context = new_context(system, openmm.VerletIntegrator(0.001), platform)
     context.setPositions(case.positions / 10)
     per_mole = openmm.unit.kilojoule_per_mole
     whole, alone, rest = (

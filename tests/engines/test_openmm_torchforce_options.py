@@ -20,6 +20,7 @@ import openmm
 from openmm_systems import (
     ANGSTROM,
     EV,
+    PLATFORMS,
     Case,
     assert_same,
     cases,
@@ -58,7 +59,7 @@ def double(tmp_path_factory: pytest.TempPathFactory) -> ToyModel:
     return write_toy_model(tmp_path_factory.mktemp("options") / "double.pt", dtype="float64")
 
 
-@pytest.mark.parametrize("platform", ["Reference", "CPU"])
+@pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("name", ["ethanol", "far apart", "one atom", "triclinic", "narrow", "one atom in a box"])
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_equals_ase(model: ToyModel, options: dict[str, bool], name: str, platform: str) -> None:
@@ -110,7 +111,7 @@ def test_subset_of_a_larger_system(double: ToyModel, options: dict[str, bool]) -
     assert_same(found, (energy, everywhere))
 
 
-@pytest.mark.parametrize("platform", ["Reference", "CPU"])
+@pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("outputs_forces", [False, True])
 @pytest.mark.parametrize("name", ["ethanol", "images"])
 def test_scale_and_its_derivative(double: ToyModel, name: str, outputs_forces: bool, platform: str) -> None:
@@ -134,7 +135,8 @@ def test_scale_and_its_derivative(double: ToyModel, name: str, outputs_forces: b
             context.setParameter("mu", end)
             ends.append(energy_of(context))
         derivative = state.getEnergyParameterDerivatives()["mu"] * EV
-        assert derivative == pytest.approx(energy, rel=1e-9)
+        # openmmtorch rounds it to single precision on OpenCL
+        assert derivative == pytest.approx(energy, rel=1e-7 if platform == "OpenCL" else 1e-9)
         assert derivative == pytest.approx((ends[1] - ends[0]) / (2 * step), rel=1e-7)
 
 

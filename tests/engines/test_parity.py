@@ -30,7 +30,7 @@ def test_all_engines_agree(precision: str, tmp_path: Path, monkeypatch: pytest.M
     if precision == "float64":
         models = parity.models_in_double(tmp_path)
     for kind in parity.kinds(2, seed=3):
-        energy, force = parity.limits(precision, kind)
+        energy, force = parity.LIMITS[precision]
         for engine, found in parity.differences(kind, models[kind.model]).items():
             assert found["energy_ev"] < energy, (kind.name, engine)
             assert found["force_ev_per_angstrom"] < force, (kind.name, engine)

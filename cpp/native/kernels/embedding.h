@@ -82,6 +82,9 @@ FRAMES_INLINE void direction_components(T x, T y, T z, T* d) {
   d[8] = T(1.5) * z * z - T(0.5);
 }
 
+/// The scalar parts of all neighbours add up where the other parts nearly cancel, and in a crystal they do so
+/// in the same way around every atom: their sum is compensated (Kahan), or its rounding adds up in the
+/// energy.
 template <class T>
 void embed_edges(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& scratch, int begin, int end) {
   using V = Radial<T>;
@@ -89,6 +92,7 @@ void embed_edges(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& s
   __builtin_memset(scratch.sums, 0, static_cast<std::size_t>(end - begin) * atom_size * sizeof(T));
   for (int i = begin; i < end; ++i) {
     T* const sums = scratch.sums + (i - begin) * atom_size;
+    __builtin_memset(scratch.lost, 0, static_cast<std::size_t>(p.sums_width) * sizeof(T));
     for (std::int64_t e = a.offsets[i]; e < a.offsets[i + 1]; ++e) {
       T d[components];
       direction_components(a.directions[4 * e], a.directions[4 * e + 1], a.directions[4 * e + 2], d);
@@ -99,8 +103,12 @@ void embed_edges(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& s
       for (int f = 0; f < p.radial_width; f += radial_group) {
         const V value = polynomial_value<V>(c + f, p.radial_width, t);
         T* const to = sums + sums_offset(first + f);
-#pragma GCC unroll 9
-        for (int k = 0; k < components; ++k) store(to + k * block, load<V>(to + k * block) + value * d[k]);
+        T* const lost = scratch.lost + first + f;
+        const V sum = load<V>(to), term = value - load<V>(lost), next = sum + term;
+        store(to, next);
+        store(lost, (next - sum) - term);
+#pragma GCC unroll 8
+        for (int k = 1; k < components; ++k) store(to + k * block, load<V>(to + k * block) + value * d[k]);
       }
     }
   }
@@ -119,7 +127,7 @@ void embed_nodes(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& s
     const T* const scale = p.embedding.scale + 3 * species;
     const T* const bias = p.embedding.bias + species;
     T* const xi = x + static_cast<std::ptrdiff_t>(i) * components * c;
-    for_channels<T>(1, c, [&](auto feature, auto invariant, auto row) {
+    for_channels(scratch, 1, c, [&](auto feature, auto invariant, auto row) {
       const auto f = load_parts<V>(scale + invariant);
       Tensor<V> r = scaled(load_tensor<V>(xi + feature), f.scalar, f.antisymmetric, f.symmetric);
       r.c[0] += load<V>(bias + row);
@@ -128,7 +136,7 @@ void embed_nodes(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& s
   }
   gate(p.embedding.gate, x, atoms, c, scratch, a.embedded_slopes + start, factors);
   T* const out = a.features + components * start;
-  for_channels<T>(atoms, c, [&](auto feature, auto invariant, auto) {
+  for_channels(scratch, atoms, c, [&](auto feature, auto invariant, auto) {
     const auto f = load_parts<V>(factors + invariant);
     store_tensor(out + feature, scaled(load_tensor<V>(x + feature), f.scalar, f.antisymmetric, f.symmetric));
   });
@@ -146,7 +154,7 @@ void embed_nodes_backward(const Parameters<T>& p, const Arrays<T>& a, const Scra
   for (int i = 0; i < atoms; ++i) {
     const T* const scale = p.embedding.scale + static_cast<std::ptrdiff_t>(a.species[begin + i]) * 3 * c;
     T* const gi = g + static_cast<std::ptrdiff_t>(i) * components * c;
-    for_channels<T>(1, c, [&](auto feature, auto invariant, auto) {
+    for_channels(scratch, 1, c, [&](auto feature, auto invariant, auto) {
       const auto f = load_parts<V>(scale + invariant);
       store_tensor(gi + feature,
                    scaled(load_tensor<V>(gi + feature), f.scalar, f.antisymmetric, f.symmetric));

@@ -3,16 +3,18 @@
 
 #include "native/kernels.h"
 #include "native/kernels/mixing.h"
-#include "native/kernels/tensors.h"
+#include "native/kernels/prefetch.h"
 
 namespace frames::native::FRAMES_NATIVE_ISA {
 
 /// Calls f(offset of features, offset of invariants, offset of rows) for each vector of channels of each
-/// atom.
+/// atom, and between the calls fetches what comes next.
 template <class T, class F>
-FRAMES_INLINE void for_channels(int atoms, int channels, const F& f) {
+FRAMES_INLINE void for_channels(const Scratch<T>& scratch, int atoms, int channels, const F& f) {
   const int blocks = atoms * (channels / block);
+  Upcoming<T>& upcoming = *scratch.upcoming;
   for (int b = 0; b < blocks; ++b) {
+    fetch_upcoming(upcoming);
     for (int lane = 0; lane < block; lane += lanes<T>) {
       f(static_cast<std::ptrdiff_t>(b) * (components * block) + lane,
         static_cast<std::ptrdiff_t>(b) * (3 * block) + lane, static_cast<std::ptrdiff_t>(b) * block + lane);
@@ -54,11 +56,11 @@ inline void gate(const GateParameters<T>& gate, const T* x, int atoms, int chann
                  const Scratch<T>& scratch, T* slopes, T* factors) {
   using V = Vec<T>;
   T* const inv = scratch.invariants[0];
-  for_channels<T>(atoms, channels, [&](auto feature, auto invariant, auto) {
+  for_channels(scratch, atoms, channels, [&](auto feature, auto invariant, auto) {
     store_parts(inv + invariant, invariants(load_tensor<V>(x + feature)));
   });
   dense(inv, gate.first.forward, scratch.rows, atoms);
-  for_channels<T>(atoms, channels, [&](auto, auto, auto row) {
+  for_channels(scratch, atoms, channels, [&](auto, auto, auto row) {
     const auto hidden = silu<T, lanes<T>>(load<V>(scratch.rows + row));
     store(scratch.rows + row, hidden.value);
     store(slopes + row, hidden.slope);
@@ -71,18 +73,18 @@ template <class T>
 inline void gate_backward(const GateParameters<T>& gate, const T* x, int atoms, int channels,
                           const Scratch<T>& scratch, const T* slopes, const T* factors, T* g) {
   using V = Vec<T>;
-  for_channels<T>(atoms, channels, [&](auto feature, auto invariant, auto) {
+  for_channels(scratch, atoms, channels, [&](auto feature, auto invariant, auto) {
     const auto gradient = load_tensor<V>(g + feature);
     store_parts(scratch.invariants[0] + invariant, part_products(load_tensor<V>(x + feature), gradient));
     const auto f = load_parts<V>(factors + invariant);
     store_tensor(g + feature, scaled(gradient, f.scalar, f.antisymmetric, f.symmetric));
   });
   dense(scratch.invariants[0], gate.second.backward, scratch.rows, atoms);
-  for_channels<T>(atoms, channels, [&](auto, auto, auto row) {
+  for_channels(scratch, atoms, channels, [&](auto, auto, auto row) {
     store(scratch.rows + row, load<V>(scratch.rows + row) * load<V>(slopes + row));
   });
   dense(scratch.rows, gate.first.backward, scratch.invariants[1], atoms);
-  for_channels<T>(atoms, channels, [&](auto feature, auto invariant, auto) {
+  for_channels(scratch, atoms, channels, [&](auto feature, auto invariant, auto) {
     const auto slope = load_parts<V>(scratch.invariants[1] + invariant);
     store_tensor(g + feature,
                  load_tensor<V>(g + feature) + invariants_backward<T>(load_tensor<V>(x + feature), slope));

@@ -12,7 +12,7 @@ void mix_features(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& 
   using V = Vec<T>;
   const std::ptrdiff_t start = static_cast<std::ptrdiff_t>(begin) * components * p.channels;
   const T* const x = a.features + start;
-  for_channels<T>(end - begin, p.channels, [&](auto feature, auto, auto) {
+  for_channels(scratch, end - begin, p.channels, [&](auto feature, auto, auto) {
     store_tensor(scratch.tensors[0] + feature, saturate<T>(load_tensor<V>(x + feature)).value);
   });
   mix(scratch.tensors[0], p.interactions[layer].before.forward, a.layers[layer].mixed + start, end - begin);
@@ -39,6 +39,10 @@ void messages(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>&, int
     T* const out = a.layers[layer].messages + b * (components * block);
     for (int lane = 0; lane < block; lane += lanes<T>) {
       for (int i = begin; i < end; ++i) {
+        if (a.fresh && i + atoms_ahead < end) {
+          fetch_fresh(a, y, atom_size, i + atoms_ahead);
+          fetch_tensors(out + (i + atoms_ahead) * atom_size);
+        }
         Tensor<V> m{};
         for (std::int64_t e = a.offsets[i]; e < a.offsets[i + 1]; ++e) {
           const T* const c = table + static_cast<std::ptrdiff_t>(a.intervals[e]) * table_row + lane;
@@ -74,6 +78,11 @@ void messages_backward(const Parameters<T>& p, const Arrays<T>& a, const Scratch
     T* const out = a.layers[layer].update + b * (components * block);
     for (int lane = 0; lane < block; lane += lanes<T>) {
       for (int i = begin; i < end; ++i) {
+        if (a.fresh && i + atoms_ahead < end) {
+          fetch_fresh(a, dm, atom_size, i + atoms_ahead);
+          fetch_tensors(y + (i + atoms_ahead) * atom_size);
+          fetch_tensors(out + (i + atoms_ahead) * atom_size);
+        }
         const Tensor<V> yi = load_tensor<V>(y + i * atom_size + lane);
         Tensor<V> sum = load_tensor<V>(out + i * atom_size + lane);
         for (std::int64_t e = a.offsets[i]; e < a.offsets[i + 1]; ++e) {
@@ -153,18 +162,18 @@ void update(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& scratc
   const InteractionParameters<T>& parameters = p.interactions[layer];
   T* const q = scratch.tensors[0];
   T* const factors = at.factors + 3 * start;
-  for_channels<T>(atoms, c, [&](auto feature, auto, auto) {
+  for_channels(scratch, atoms, c, [&](auto feature, auto, auto) {
     const auto y = load_tensor<V>(at.mixed + first + feature),
                m = load_tensor<V>(at.messages + first + feature);
     store_tensor(q + feature, saturate<T>(many_body<T>(y, m)).value);
   });
   gate(parameters.gate, q, atoms, c, scratch, at.slopes + start, factors);
-  for_channels<T>(atoms, c, [&](auto feature, auto invariant, auto) {
+  for_channels(scratch, atoms, c, [&](auto feature, auto invariant, auto) {
     const auto f = load_parts<V>(factors + invariant);
     store_tensor(q + feature, scaled(load_tensor<V>(q + feature), f.scalar, f.antisymmetric, f.symmetric));
   });
   mix(q, parameters.after.forward, at.update + first, atoms);
-  for_channels<T>(atoms, c, [&](auto feature, auto, auto) {
+  for_channels(scratch, atoms, c, [&](auto feature, auto, auto) {
     const auto d = load_tensor<V>(at.update + first + feature);
     T* const x = a.features + first + feature;
     store_tensor(x, load_tensor<V>(x) + added<T>(d));
@@ -181,7 +190,7 @@ void update_backward(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T
   const InteractionParameters<T>& parameters = p.interactions[layer];
   T* const g = scratch.tensors[1];
   T* const q = scratch.tensors[0];
-  for_channels<T>(atoms, c, [&](auto feature, auto, auto row) {
+  for_channels(scratch, atoms, c, [&](auto feature, auto, auto row) {
     const auto d = load_tensor<V>(at.update + first + feature),
                dx = load_tensor<V>(a.gradient + first + feature);
     store_tensor(g + feature, dx + anticommutator<T>(dx, transposed(d)));
@@ -196,7 +205,7 @@ void update_backward(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T
   T* const dq = scratch.tensors[2];
   mix(g, parameters.after.backward, dq, atoms);
   gate_backward(parameters.gate, q, atoms, c, scratch, at.slopes + start, at.factors + 3 * start, dq);
-  for_channels<T>(atoms, c, [&](auto feature, auto, auto row) {
+  for_channels(scratch, atoms, c, [&](auto feature, auto, auto row) {
     const Saturated<V> s{load_tensor<V>(q + feature), load<V>(scratch.saturation + row)};
     const Tensor<V> dp = saturate_backward<T>(s, load_tensor<V>(dq + feature));
     const auto y = load_tensor<V>(at.mixed + first + feature),
@@ -215,7 +224,7 @@ void mix_backward(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& 
   const std::ptrdiff_t first = static_cast<std::ptrdiff_t>(begin) * components * p.channels;
   T* const g = scratch.tensors[0];
   mix(a.layers[layer].update + first, p.interactions[layer].before.backward, g, end - begin);
-  for_channels<T>(end - begin, p.channels, [&](auto feature, auto, auto) {
+  for_channels(scratch, end - begin, p.channels, [&](auto feature, auto, auto) {
     const auto s = saturate<T>(load_tensor<V>(a.features + first + feature));
     T* const gradient = a.gradient + first + feature;
     store_tensor(gradient, load_tensor<V>(gradient) + saturate_backward<T>(s, load_tensor<V>(g + feature)));
@@ -229,7 +238,7 @@ void readout(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& scrat
   const int atoms = end - begin, c = p.channels;
   const std::ptrdiff_t first = static_cast<std::ptrdiff_t>(begin) * components * c;
   const T* const x = a.features + first;
-  for_channels<T>(atoms, c, [&](auto feature, auto invariant, auto) {
+  for_channels(scratch, atoms, c, [&](auto feature, auto invariant, auto) {
     store_parts(scratch.invariants[0] + invariant,
                 invariants(saturate<T>(load_tensor<V>(x + feature)).value));
   });
@@ -248,7 +257,7 @@ void readout(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>& scrat
                             p.energy_scale * (p.readout.energy_bias + sum_lanes<T, lanes<T>>(energy));
   }
   dense(scratch.rows, p.readout.hidden.backward, scratch.invariants[0], atoms);
-  for_channels<T>(atoms, c, [&](auto feature, auto invariant, auto) {
+  for_channels(scratch, atoms, c, [&](auto feature, auto invariant, auto) {
     const auto s = saturate<T>(load_tensor<V>(x + feature));
     const auto g = invariants_backward<T>(s.value, load_parts<V>(scratch.invariants[0] + invariant));
     store_tensor(a.gradient + first + feature, saturate_backward<T>(s, g));

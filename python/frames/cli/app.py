@@ -1,4 +1,5 @@
-"""The commands `frames train`, `export`, `check` and `evaluate`. Heavy imports happen inside commands."""
+"""The command line: `frames train` and `frames check`; the other commands have files of their own. Heavy imports happen
+inside commands."""
 
 from __future__ import annotations
 
@@ -13,7 +14,9 @@ from rich.table import Table
 from frames import __version__
 from frames.cli.bench import bench
 from frames.cli.data import app as data_app
+from frames.cli.errors import need_torch
 from frames.cli.evaluate import evaluate
+from frames.cli.export import export
 from frames.errors import FramesError
 
 app = typer.Typer(
@@ -25,6 +28,7 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 app.command()(bench)
 app.command()(evaluate)
+app.command()(export)
 console = Console()
 
 
@@ -52,7 +56,7 @@ def train(
     from frames.config import load_config
 
     checked, raw = load_config(config)
-    _need_torch("train")
+    need_torch("train")
     from frames.training.loop import BEST, CURVE, METRICS, Run
 
     report = Run(checked, raw, console).execute(resume=resume)
@@ -71,43 +75,6 @@ def train(
     console.print(table)
     folder = Path(checked.output)
     console.print(f"{report['seconds'] / 60:.1f} min of training; {BEST}, {METRICS} and {CURVE} are in {folder}")
-
-
-@app.command()
-def export(
-    checkpoint: Annotated[Path, typer.Argument(help="best.pt of a training run.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Model file to write.")],
-    dtype: Annotated[str, typer.Option(help="Arithmetic of the model: float32 or float64.")] = "float32",
-    torchforce: Annotated[
-        Path | None,
-        typer.Option(
-            help="PDB or mmCIF file: write a file that a plain OpenMM TorchForce script loads, for this system."
-        ),
-    ] = None,
-) -> None:
-    """Write the model file that LAMMPS, OpenMM and ASE load."""
-    _need_torch("export")
-    from frames.training.publish import export_checkpoint
-
-    if dtype not in ("float32", "float64"):
-        raise FramesError(f"--dtype {dtype}: expected float32 or float64")
-    if torchforce is None:
-        metadata = export_checkpoint(checkpoint, output, "float64" if dtype == "float64" else "float32")
-        console.print(
-            f"{output}: {metadata.backbone}, elements {metadata.elements}, cutoff {metadata.cutoff} Å, {metadata.dtype}"
-        )
-        return
-    import tempfile
-
-    from frames.openmm.torchforce import write_torchforce
-
-    if not torchforce.is_file():
-        raise FramesError(f"--torchforce {torchforce}: no such file; expected a PDB or mmCIF file of the system")
-    with tempfile.TemporaryDirectory() as folder:
-        model = Path(folder) / "model.pt"
-        export_checkpoint(checkpoint, model, "float64" if dtype == "float64" else "float32")
-        particles = write_torchforce(model, torchforce, output)
-    console.print(f"{output}: TorchForce program for {particles.total} particles of {torchforce.name}")
 
 
 @app.command()
@@ -137,11 +104,3 @@ def check(
         console.print(table)
     if not all(f.passed for f in findings):
         raise typer.Exit(1)
-
-
-def _need_torch(command: str) -> None:
-    from importlib.util import find_spec
-
-    for module in ("torch", "e3nn", "matplotlib"):
-        if find_spec(module) is None:
-            raise FramesError(f"frames {command} needs {module}: pip install 'frames-md[train]'")

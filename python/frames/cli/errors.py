@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 
 import typer
 
@@ -19,3 +20,10 @@ def run(app: typer.Typer) -> None:
     except BrokenPipeError:  # the reader of a pipe has gone, as in `frames … | head`
         sys.stderr.close()
         sys.exit(1)
+
+
+def need_torch(command: str) -> None:
+    """Raises FramesError if what a command needs beside the basic installation is absent."""
+    for module in ("torch", "e3nn", "matplotlib"):
+        if find_spec(module) is None:
+            raise FramesError(f"frames {command} needs {module}: pip install 'frames-md[train]'")

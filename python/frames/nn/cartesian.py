@@ -86,10 +86,11 @@ class Embedding(nn.Module):
         self.gate = Gate(c)
 
     def forward(self, species: Tensor, edge_index: Tensor, basis: Tensor, directions: Tensor, norm: Tensor) -> Tensor:
+        """basis [E,K] and directions [E,9], whose precision the sums have, norm [1] → features [9,N,C]."""
         n, s, k = species.shape[0], self.species, basis.shape[1]
         target = edge_index[0] * s + species.index_select(0, edge_index[1])
         products = directions.unsqueeze(2) * basis.unsqueeze(1)
-        sums = basis.new_zeros(n * s, 9, k).index_add(0, target, products) * norm
+        sums = basis.new_zeros(n * s, 9, k).index_add(0, target, products).to(norm.dtype) * norm
         sums = sums.view(n, s, 9, k).permute(2, 0, 1, 3).reshape(9, n, s * k)
         x = scale(mix(sums, self.mix), self.centre_scale.index_select(0, species))
         scalar, rest = torch.split(x, [1, 8])
@@ -192,11 +193,17 @@ class CartesianBackbone(nn.Module):
             edge_vectors: [E, 3] from the centre to the neighbour, Å.
             atom_vectors: [N, 3, input_vectors] added to the vectors of the embedding; only auxiliary tasks give any.
         """
-        distances = torch.sqrt((edge_vectors * edge_vectors).sum(1))
-        directions = direction_tensors(edge_vectors / distances.unsqueeze(1))
+        # Where the model is a program, lengths, radial functions and their sums over neighbours are in double
+        # precision: in single precision the frequencies nπ are rounded, which shifts all atoms of a crystal the same
+        # way (benchmarks/engine/rounding.py). Training, which learns with rounded ones, takes no notice.
+        program = torch.jit.is_scripting()  # type: ignore[attr-defined]
+        vectors = edge_vectors.to(torch.float64) if program else edge_vectors
+        distances = torch.sqrt((vectors * vectors).sum(1))
+        directions = direction_tensors(vectors / distances.unsqueeze(1))
         basis = self.basis(distances)
         norm = self.neighbour_norm
         x = self.embedding(species, edge_index, basis, directions, norm)
+        basis = basis.to(x.dtype)
         if atom_vectors is not None:
             x = torch.cat((x[0:1], x[1:4] + atom_vectors.transpose(0, 1), x[4:9]))
         for interaction in self.interactions:

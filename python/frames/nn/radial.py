@@ -35,14 +35,14 @@ class RadialBasis(nn.Module):
         self.functions = functions
         self.stretch = 0.2  # of the cutoff: where u changes from growing with r to saturating
         self.frequencies: Tensor
-        frequencies = (torch.arange(functions, dtype=torch.float64) * math.pi).to(torch.get_default_dtype())
+        frequencies = torch.arange(functions, dtype=torch.float64) * math.pi
         self.register_buffer("frequencies", frequencies, persistent=False)
 
     def forward(self, distances: Tensor) -> Tensor:
-        """[E] Å → [E, functions]."""
+        """[E] Å → [E, functions], in the precision of the distances."""
         r = distances.unsqueeze(1)
         u = (1.0 + self.stretch) * r / (r + self.stretch * self.cutoff)
-        return torch.cos(u * self.frequencies) * (math.sqrt(2.0) * envelope(r, self.cutoff))
+        return torch.cos(u * self.frequencies.to(r.dtype)) * (math.sqrt(2.0) * envelope(r, self.cutoff))
 
 
 class RadialWeights(nn.Module):
@@ -56,6 +56,6 @@ class RadialWeights(nn.Module):
         self.output = nn.Parameter(torch.randn(hidden, outputs) / math.sqrt(hidden))
 
     def forward(self, basis: Tensor, distances: Tensor) -> Tensor:
-        """basis [E, functions], distances [E] → [E, outputs]."""
+        """basis [E, functions], distances [E] → [E, outputs], in the precision of the basis."""
         hidden = torch.nn.functional.silu(torch.matmul(basis, self.hidden) + self.hidden_bias)
-        return torch.matmul(hidden, self.output) * envelope(distances.unsqueeze(1), self.cutoff)
+        return torch.matmul(hidden, self.output) * envelope(distances.unsqueeze(1), self.cutoff).to(basis.dtype)

@@ -4,6 +4,7 @@ do not fit together."""
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import re
 from importlib import import_module, metadata
@@ -82,6 +83,7 @@ def import_openmmtorch() -> Any:
     finally:
         root.removeFilter(_not_about_simtk)
     _load_plugin()
+    _complete_opencl()
     return openmmtorch
 
 
@@ -93,10 +95,17 @@ def _load_plugin() -> None:
     """
     openmm = import_openmm()
     for failure in openmm.Platform.getPluginLoadFailures():
-        found = re.match(r"Error loading library (\S*libOpenMMTorch(?:Reference|CPU|CUDA)\.so): ", failure)
+        found = re.match(r"Error loading library (\S*libOpenMMTorch(?:Reference|CPU|CUDA|OpenCL)\.so): ", failure)
         if found:
             with contextlib.suppress(openmm.OpenMMException):  # a platform that this machine does not have
                 openmm.Platform.loadPluginLibrary(found[1])
+
+
+def _complete_opencl() -> None:
+    """Supplies a function that openmmtorch 1.5 calls on the OpenCL platform and OpenMM 8.6 no longer has; without it
+    the process ends there. See cpp/openmm/openmmtorch_symbol.cpp."""
+    with contextlib.suppress(FramesError):  # no compiled force in this installation, or for another OpenMM
+        ctypes.CDLL(import_compiled_force().__file__, mode=ctypes.RTLD_GLOBAL)
 
 
 def check_torch_fits(openmmtorch: str, torch: str, *, from_wheel: bool) -> None:

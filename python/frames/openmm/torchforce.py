@@ -102,20 +102,19 @@ def write_torchforce(
     periodic: bool | None = None,
     outputs_forces: bool = False,
     scale_parameter: str | None = None,
+    scale_default: float = 1.0,
     cuda_graphs: bool = False,
 ) -> Particles:
     """Writes the file that `openmmtorch.TorchForce(path)` loads, without this package, for one given system.
 
-    The script must say what the file cannot: `force.setUsesPeriodicBoundaryConditions(True)` if the system is
-    periodic, `force.setOutputsForces(True)` with outputs_forces, `force.addGlobalParameter(name, 1.0)` with
-    scale_parameter, `force.setProperty("useCUDAGraphs", "true")` with cuda_graphs. The file checks the number of
-    particles, the box and the parameter.
+    The script must say what the file cannot, with the lines that `script_lines` gives. The file checks the number of
+    particles, the box and the parameter, and holds the options in its extra file `torchforce.json`.
 
     Args:
         model: path of a model file.
         structure: path of a PDB or mmCIF file, or what `torch_force` takes.
         path: of the file to write.
-        atoms, periodic, outputs_forces, scale_parameter, cuda_graphs: as for `torch_force`.
+        atoms, periodic, outputs_forces, scale_parameter, scale_default, cuda_graphs: as for `torch_force`.
 
     Returns what the file was made for. Raises FramesError if an input cannot be used or the file cannot be
     written.
@@ -125,7 +124,7 @@ def write_torchforce(
 
     if Path(path).resolve() == Path(model).resolve():
         raise FramesError(f"{path}: would overwrite the model file that it is made from; choose another name")
-    options = checked_options(outputs_forces, scale_parameter, 1.0, cuda_graphs)
+    options = checked_options(outputs_forces, scale_parameter, scale_default, cuda_graphs)
     loaded = TorchScriptModel(model)
     topology = read_topology(structure) if isinstance(structure, str | Path) else structure
     particles = model_particles(topology, loaded.metadata.elements, atoms=atoms, periodic=periodic)
@@ -134,6 +133,20 @@ def write_torchforce(
     extra = {DESCRIPTION: json.dumps(_describe(loaded, particles, options), indent=1)}
     write_atomically(path, lambda temporary: torch.jit.save(program, str(temporary), _extra_files=extra))
     return particles
+
+
+def script_lines(path: str | Path, particles: Particles, options: ProgramOptions) -> list[str]:
+    """The lines of Python with which a script makes its force from the file that `write_torchforce` wrote."""
+    lines = [f"force = openmmtorch.TorchForce({str(path)!r})"]
+    if particles.periodic:
+        lines.append("force.setUsesPeriodicBoundaryConditions(True)")
+    if options.outputs_forces:
+        lines.append("force.setOutputsForces(True)")
+    if options.scale_parameter is not None:
+        lines.append(f"force.addGlobalParameter({options.scale_parameter!r}, {options.scale_default!r})")
+    if options.cuda_graphs:
+        lines.append('force.setProperty("useCUDAGraphs", "true")')
+    return lines
 
 
 def scripted_program(
@@ -239,6 +252,7 @@ def _describe(model: TorchScriptModel, particles: Particles, options: ProgramOpt
         "periodic": particles.periodic,
         "outputs_forces": options.outputs_forces,
         "scale_parameter": options.scale_parameter,
+        "scale_default": options.scale_default,
         "cuda_graphs": options.cuda_graphs,
         "units": {"length": "nm", "energy": "kJ/mol"},
         "model": model.metadata.model_dump(),

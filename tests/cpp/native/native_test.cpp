@@ -192,6 +192,47 @@ void ghosts() {
   }
 }
 
+/// Copies of one graph, each apart from the others.
+Graph copies_of(const Graph& one, int count) {
+  Graph many;
+  many.atoms = many.locals = many.centres = one.atoms * count;
+  many.offsets = {0};
+  for (int copy = 0; copy < count; ++copy) {
+    for (std::size_t i = 1; i < one.offsets.size(); ++i) {
+      many.offsets.push_back(static_cast<std::int64_t>(many.neighbours.size()) + one.offsets[i]);
+    }
+    for (const std::int32_t j : one.neighbours) many.neighbours.push_back(j + copy * one.atoms);
+    many.species.insert(many.species.end(), one.species.begin(), one.species.end());
+    many.vectors.insert(many.vectors.end(), one.vectors.begin(), one.vectors.end());
+  }
+  return many;
+}
+
+/// Rows of large graphs are fetched ahead, which must show in nothing.
+void more_than_the_cache_holds() {
+  const auto shared = model<float>();
+  const Graph one = graph_of(random_system(70, 7.0, true, 10));
+  const Graph many = copies_of(one, 40);
+  Output expected, found;
+  for (const auto set : frames::native::available_instruction_sets()) {
+    frames::native::Engine<float>(shared, set, 1).evaluate(one, nullptr, expected);
+    for (const int threads : {1, 3}) {
+      frames::native::Engine<float> engine(shared, set, threads);
+      for (int k = 0; k < 2; ++k) {
+        engine.evaluate(many, nullptr, found);
+        double difference = 0.0;
+        for (std::size_t e = 0; e < found.edge_gradients.size(); ++e) {
+          difference =
+              std::max(difference, std::abs(found.edge_gradients[e] -
+                                            expected.edge_gradients[e % expected.edge_gradients.size()]));
+        }
+        check(difference == 0.0, "copies of a graph have its gradients");
+      }
+      check(engine.bytes() > std::size_t{1} << 25, "a graph well beyond what is left to the cache");
+    }
+  }
+}
+
 void no_allocation_in_steady_state() {
   frames::native::Engine<float> engine(model<float>(), frames::native::available_instruction_sets().front(),
                                        1);
@@ -281,6 +322,7 @@ int main() {
   instruction_sets_and_threads<float>(2e-5);
   instruction_sets_and_threads<double>(1e-12);
   ghosts();
+  more_than_the_cache_holds();
   no_allocation_in_steady_state();
   engines_in_threads();
   refusals();

@@ -13,7 +13,7 @@ import pytest
 from frames.errors import FramesError
 from frames.native import NativeModel, instruction_sets, measure_peak
 
-from .conftest import MakeSample, make_graph, native_answer, random_structure
+from .conftest import Graph, MakeSample, make_graph, native_answer, random_structure
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -27,6 +27,30 @@ def test_repeats_and_threads_change_no_bit(make_sample: MakeSample, dtype: str) 
             again = native_answer(model, graph)
             assert (again.energies == first.energies).all()
             assert (again.forces == first.forces).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_more_than_the_cache_holds(make_sample: MakeSample, dtype: str) -> None:
+    """Large systems have their rows fetched ahead; copies of a molecule must not notice."""
+    path = make_sample(dtype, channels=64).path
+    copies = 8
+    numbers, positions = random_structure(130, 1.6, seed=1)
+    graph = make_graph(numbers, positions)
+    # atom a of copy k is atom copies * a + k, so that neighbours lie far apart
+    edges = np.concatenate([copies * graph.edge_index + k for k in range(copies)], axis=1)
+    many = Graph(np.repeat(numbers, copies), edges, np.tile(graph.edge_vectors, (copies, 1)))
+    one = NativeModel(path)
+    alone = native_answer(one, graph)
+    virials = one.flux_virials()
+    for threads in (1, 2):
+        model = NativeModel(path, threads=threads)
+        for graph_again in (many, graph, many):
+            answer = native_answer(model, graph_again)
+            times = len(answer.energies) // len(alone.energies)
+            assert (answer.energies == np.repeat(alone.energies, times)).all()
+            assert (answer.forces == np.repeat(alone.forces, times, axis=0)).all()
+            assert (model.flux_virials() == np.repeat(virials, times, axis=0)).all()
+        assert model.profile(1).workspace_bytes > 2 << 24  # well beyond what is left to the cache
 
 
 def test_models_in_threads_of_their_own(make_sample: MakeSample) -> None:
