@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from frames.data import verdict
-from frames.data.motion import enough_for_motion, motion_test
+from frames.data.motion import enough_for_motion, forces_from_motion, motion_test
 from frames.data.periodic import displacements
-from frames.data.timeline import looks_consecutive, pairs, time_step
+from frames.data.timeline import chains, looks_consecutive, pairs, time_step
 from frames.data.trajectory import Floats, Integers, Trajectory
 from frames.data.verdict import CORRELATED, UNEXPLAINED, Finding, worst
 from frames.errors import FramesError
@@ -93,7 +93,7 @@ def self_test(trajectory: Trajectory) -> SelfTest:
     if trajectory.ordered and trajectory.forces is None and enough_for_motion(trajectory):
         findings.append(verdict.about_forces_of_motion(motion_test(trajectory)))
     if verlet is not None:
-        findings.append(verdict.about_motion(verlet, work, time_step(trajectory)))
+        findings.append(verdict.about_motion(verlet, work, time_step(trajectory), smooth_step(trajectory)))
     return SelfTest(work, verlet, tuple(findings))
 
 
@@ -159,6 +159,23 @@ def verlet_test(trajectory: Trajectory, frames: Integers) -> VerletTest:
         residual=float(np.median(residual)) if len(residual) else float("nan"),
         disobeying=float(np.mean(residual > _OBEYS_BELOW)) if len(residual) else float("nan"),
     )
+
+
+def smooth_step(trajectory: Trajectory) -> float | None:
+    """The time in fs between frames for which the forces are the second derivative of the motion; None if unknown.
+
+    The derivative is taken over three frames on each side, so that frames may lie a few steps of the integrator apart,
+    where a second difference over three frames makes the time seem shorter.
+    """
+    step = time_step(trajectory)
+    around = _sample(chains(trajectory, range(-3, 4))) if step is not None else np.empty((0, 7), np.int64)
+    if trajectory.forces is None or step is None or len(around) == 0:
+        return None
+    stored = trajectory.forces[around[:, 3]]
+    norm = np.square(stored).sum(axis=(1, 2))
+    fit = (forces_from_motion(trajectory, around) * stored).sum(axis=(1, 2))
+    squared = float(np.median(fit[norm > 0] / norm[norm > 0])) if (norm > 0).any() else -1.0
+    return step * squared**0.5 if squared > 0 else None
 
 
 def triples(frames: Integers) -> Integers:

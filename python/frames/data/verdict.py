@@ -125,8 +125,13 @@ def about_forces_of_motion(test: MotionTest) -> Finding:
     return Finding("OK", f"motion: it gives forces ({test.facts})")
 
 
-def about_motion(test: VerletTest, work: WorkTest | None, step: float | None) -> Finding:
-    """Forces against the motion; `step` is the time step in fs that the file or the caller states."""
+def about_motion(test: VerletTest, work: WorkTest | None, step: float | None, smooth: float | None) -> Finding:
+    """Forces against the motion.
+
+    Args:
+        step: fs, the time between frames that the file or the caller states.
+        smooth: fs, the one for which forces are the second derivative of the motion, if that could be told.
+    """
     facts = f"residual {test.residual:.2g}, {test.disobeying:.0%} of frames off by more than a tenth"
     if not test.residual < UNEXPLAINED:
         return _unexplained(facts, work is not None and work.correlation > CORRELATED, step)
@@ -136,6 +141,8 @@ def about_motion(test: VerletTest, work: WorkTest | None, step: float | None) ->
         return _without_step(test, facts)
     if abs(test.fitted_step / step - 1) < 0.03:
         return _right_step(test, facts)
+    if smooth is not None and abs(smooth / step - 1) < 0.03:
+        return Finding("OK", f"Verlet: the motion is that of the forces; frames lie a few steps apart ({facts})")
     unit = _unit_from_motion(test, step)
     if unit is not None:
         return Finding("FAIL", f"Verlet: forces look like {unit} and were read as eV/Å ({facts})")

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 BLOCK = 64  # larger matrices are taken apart into blocks of at most so many rows and columns
 EVERY = 10  # steps between two refinements of the eigenbases
 EPSILON = 1e-8
+RIDGE = 1e-5  # of the mean eigenvalue
 
 
 class Soap(torch.optim.Optimizer):
@@ -117,7 +118,7 @@ def _refine(state: dict[str, Any]) -> None:
     momentum = state["left_basis"] @ state["momentum"] @ state["right_basis"].mT
     for side, dim in (("left", 1), ("right", 2)):
         basis = state[f"{side}_basis"]
-        image = state[side] @ basis
+        image = _definite(state[side]) @ basis
         order = (basis * image).sum(1).argsort(dim=1, descending=True)
         image = image.gather(2, order.unsqueeze(1).expand_as(image))
         state[f"{side}_basis"] = torch.linalg.qr(image)[0]
@@ -128,8 +129,19 @@ def _refine(state: dict[str, Any]) -> None:
 
 def _eigenbasis(matrix: Tensor) -> Tensor:
     """[B,n,n] eigenvectors in columns, that of the largest eigenvalue first."""
-    found: Tensor = torch.linalg.eigh(matrix)[1]
+    found: Tensor = torch.linalg.eigh(_definite(matrix))[1]
     return found.flip(2).contiguous()
+
+
+def _definite(matrix: Tensor) -> Tensor:
+    """A little more on the diagonal, differing from place to place.
+
+    The first gradients have directions with nothing in them, where rounding alone would choose the axes: two processes
+    would then train otherwise than one.
+    """
+    n = matrix.shape[1]
+    ramp = torch.linspace(1, 2, n, dtype=matrix.dtype, device=matrix.device)
+    return matrix + torch.diag_embed(RIDGE * matrix.diagonal(dim1=1, dim2=2).mean(1, keepdim=True) * ramp)
 
 
 def _gradient(p: nn.Parameter) -> Tensor:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.data import atomic_masses
+from morse import run_morse
 
 from frames import FramesError
 from frames.data import read
@@ -55,6 +56,16 @@ def test_fitted_step_is_the_true_one(step: float) -> None:
     result = self_test(trajectory)
     assert result.verlet is not None and result.verlet.fitted_step == pytest.approx(step, rel=1e-6)
     assert f"the time step is {step:g} fs, not 0.7 fs" in _texts(result, "FAIL")
+
+
+def test_frames_a_few_steps_apart_are_sound() -> None:
+    """The second difference over three frames falls short there, and its step with it; wrong times are still found."""
+    run = run_morse(4000)[::5]
+    result = self_test(run)
+    assert result.verlet is not None and result.verlet.fitted_step < 0.97 * 2.5
+    assert "frames lie a few steps apart" in _texts(result, "OK") and result.verdict == "OK"
+    assert run.times is not None
+    assert "the time step is" in _texts(self_test(replace(run, times=0.9 * run.times)), "FAIL")
 
 
 def test_wrong_sign(toy: Trajectory) -> None:
