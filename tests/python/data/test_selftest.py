@@ -14,8 +14,9 @@ from frames import FramesError
 from frames.data import read
 from frames.data.dynamics import velocity_verlet
 from frames.data.molecules import molecule
-from frames.data.selftest import SelfTest, require_sound, self_test
+from frames.data.selftest import SelfTest, VerletTest, require_sound, self_test
 from frames.data.trajectory import Trajectory
+from frames.data.verdict import about_motion
 from frames.data.xtb import Xtb
 from frames.units import conversion
 
@@ -66,6 +67,16 @@ def test_frames_a_few_steps_apart_are_sound() -> None:
     assert "frames lie a few steps apart" in _texts(result, "OK") and result.verdict == "OK"
     assert run.times is not None
     assert "the time step is" in _texts(self_test(replace(run, times=0.9 * run.times)), "FAIL")
+
+
+def test_no_unit_is_read_into_frames_many_steps_apart() -> None:
+    """A factor of ten between motion and forces means a unit only where the forces explain the motion."""
+    step = 9.5
+    ten = VerletTest(triples=80, fitted_step=step * 0.1**0.5, squared_step=0.1 * step**2, residual=0.85, disobeying=1.0)
+    found = about_motion(ten, None, step, None)
+    assert found.level == "WARNING" and "frames lie many steps apart" in found.text
+    found = about_motion(replace(ten, residual=0.4), None, step, None)
+    assert found.level == "FAIL" and "forces look like eV/nm" in found.text
 
 
 def test_wrong_sign(toy: Trajectory) -> None:
