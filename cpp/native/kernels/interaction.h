@@ -39,7 +39,7 @@ void messages(const Parameters<T>& p, const Arrays<T>& a, const Scratch<T>&, int
     T* const out = a.layers[layer].messages + b * (components * block);
     for (int lane = 0; lane < block; lane += lanes<T>) {
       for (int i = begin; i < end; ++i) {
-        if (a.fresh && i + atoms_ahead < end) {
+        if (a.fresh && lane == 0 && i + atoms_ahead < end) {
           fetch_fresh(a, y, atom_size, i + atoms_ahead);
           fetch_tensors(out + (i + atoms_ahead) * atom_size);
         }
@@ -78,7 +78,7 @@ void messages_backward(const Parameters<T>& p, const Arrays<T>& a, const Scratch
     T* const out = a.layers[layer].update + b * (components * block);
     for (int lane = 0; lane < block; lane += lanes<T>) {
       for (int i = begin; i < end; ++i) {
-        if (a.fresh && i + atoms_ahead < end) {
+        if (a.fresh && lane == 0 && i + atoms_ahead < end) {
           fetch_fresh(a, dm, atom_size, i + atoms_ahead);
           fetch_tensors(y + (i + atoms_ahead) * atom_size);
           fetch_tensors(out + (i + atoms_ahead) * atom_size);
