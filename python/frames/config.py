@@ -32,7 +32,8 @@ class DataSection(_Section):
     validation: str | None = None
     test: str | None = None
     unlabelled: list[str] = []  # ordered trajectories that supply pairs without labels
-    unlabelled_rest: bool = False  # with path: the training frames beyond `labelled` supply pairs too
+    # with path: the training frames beyond `labelled` are used without labels; if not given, by the task auto alone
+    unlabelled_rest: bool | None = None
     units: str | None = None  # overrides what the reader assumes, as "kcal/mol"
     time_step: float | None = Field(default=None, gt=0)  # fs, where the file does not say it
     validation_fraction: float = Field(default=0.1, gt=0, lt=0.5)
@@ -66,11 +67,14 @@ class ModelSection(_Section):
 class AuxiliarySection(_Section):
     """What is learnt beside the labels (frames/training/auxiliary).
 
+    "auto" is "newton" where the data allow it, and "none" elsewhere (frames/training/choice.py).
+
     With the schedule "decay", λaux(t) = weight · (1 − t/decay_end)² for t < decay_end, then 0; t runs from 0 to 1 over
     the training. With "constant" it is the weight throughout. Not given, weight and schedule are those of the task.
     """
 
     task: Literal[
+        "auto",
         "none",
         "frames",
         "curriculum",
@@ -82,7 +86,7 @@ class AuxiliarySection(_Section):
         "conservation",
         "latent",
         "force_difference",
-    ] = "frames"
+    ] = "auto"
     weight: float | None = Field(default=None, ge=0)
     schedule: Literal["decay", "constant"] | None = None
     decay_end: float = Field(default=0.8, gt=0, le=1)
@@ -92,6 +96,7 @@ class AuxiliarySection(_Section):
     longest: float | None = Field(default=None, gt=0)  # fs; frames: pairs of successive frames at uneven times
     noise: float | None = Field(default=None, gt=0)  # Å per component; gaussian and dens
     reach: int = Field(default=1, ge=1, le=6)  # newton: frames on each side; more of them where steps were left out
+    share: float | None = Field(default=None, gt=0, lt=1)  # newton: unlabelled frames in a batch; 0.6 if not given
     partner_labels: bool = False  # also use the labels of the partner frames
 
     @model_validator(mode="after")
@@ -103,6 +108,7 @@ class AuxiliarySection(_Section):
             "longest": ("frames",),
             "noise": ("gaussian", "dens"),
             "reach": ("newton",),
+            "share": ("newton",),
         }.items():
             if key in given and self.task not in tasks:
                 raise ValueError(f"{key} belongs to the task {' or '.join(tasks)}, and task is {self.task!r}")

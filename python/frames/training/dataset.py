@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from frames.config import Config
+from frames.config import AuxiliarySection, Config
 from frames.data.duplicates import find_duplicates
 from frames.data.motion import atom_weights, labelled_by_motion
-from frames.data.readers import read
 from frames.data.selftest import require_sound
 from frames.data.splits import split_by_time
 from frames.data.trajectory import Floats, Integers, Trajectory, require_labels
@@ -20,6 +19,7 @@ from frames.errors import FramesError
 from frames.training.auxiliary.base import Chain, Need
 from frames.training.auxiliary.tasks import TASKS, find_chains, need_of
 from frames.training.batch import FrameIndex
+from frames.training.choice import Reader, choose_task, reader_of
 
 
 @dataclass
@@ -34,6 +34,8 @@ class TrainingData:
     unlabelled: list[Chain]
     anchor: int = field(default=0, kw_only=True)  # place of the frame with offset 0 in a chain
     split: str  # how the frames were divided, in words
+    auxiliary: AuxiliarySection = field(default_factory=AuxiliarySection)  # that of the configuration, "auto" decided
+    because: str = ""  # of a task that was decided
     force_weights: dict[int, Floats] = field(default_factory=dict)  # [N] of runs whose forces are those of the motion
     report: dict[str, Any] = field(default_factory=dict)
 
@@ -54,7 +56,8 @@ class TrainingData:
         return (
             f"{len(self.train)} training frames ({pairs_text}), {len(self.unlabelled)} unlabelled pairs or chains, "
             f"{len(self.validation)} validation and {len(self.test)} test frames; split: {self.split}"
-        )
+            f"; auxiliary task: {self.auxiliary.task}"
+        ) + (f", since {self.because}" if self.because else "")
 
 
 def load_training_data(config: Config) -> TrainingData:
@@ -63,10 +66,17 @@ def load_training_data(config: Config) -> TrainingData:
     Raises FramesError where files, labels or elements are missing, or frames of two roles coincide.
     """
     section = config.data
+    reader, because = reader_of(config), ""
+    if config.auxiliary.task == "auto":
+        auxiliary, because = choose_task(config, reader)
+        rest = auxiliary.task == "newton" and section.path is not None and section.unlabelled_rest is not False
+        section = section.model_copy(update={"unlabelled_rest": rest})
+        config = config.model_copy(update={"auxiliary": auxiliary, "data": section})
     need = need_of(config.auxiliary)
-    data = _by_time(config, need) if section.path else _as_given(config, need)
+    data = _by_time(config, need, reader) if section.path else _as_given(config, need, reader)
+    data.auxiliary, data.because = config.auxiliary, because
     for path in section.unlabelled:
-        _add_unlabelled(data, read(path, units=section.units, time_step=section.time_step), need, config, path)
+        _add_unlabelled(data, reader(path, ordered=True), need, config, path)
     data.anchor = 0 if need is None else need.anchor
     _check_roles(data)
     if any(t in data.force_weights for t, _ in data.train):
@@ -88,14 +98,15 @@ def load_training_data(config: Config) -> TrainingData:
     return data
 
 
-def _read_labelled(config: Config, path: str, *, ordered: bool) -> list[Trajectory]:
+def _read_labelled(config: Config, reader: Reader, path: str, *, ordered: bool) -> Sequence[Trajectory]:
     """Trajectories with energies and forces that pass their own tests.
 
     With the task newton, a trajectory that stores no forces is labelled by its motion, and has no energies.
     """
-    section = config.data
     by_motion = config.auxiliary.task == "newton"
-    runs = read(path, units=section.units, time_step=section.time_step if ordered or by_motion else None)
+    runs = reader(path, ordered=ordered)
+    if by_motion and any(run.forces is None for run in runs):
+        runs = reader(path, ordered=True)
     for run in runs:
         if not (by_motion and run.forces is None):
             require_labels(run, "energies", "forces")
@@ -114,12 +125,12 @@ def _add_runs(data: TrainingData, runs: Sequence[Trajectory], reach: int) -> ran
     return range(start, len(data.trajectories))
 
 
-def _by_time(config: Config, need: Need | None) -> TrainingData:
+def _by_time(config: Config, need: Need | None, reader: Reader) -> TrainingData:
     """Blocks in time, train | gap | validation | gap | test, in every trajectory of the file."""
     section = config.data
     assert section.path is not None
     data = TrainingData([], [], [], [], {}, [], "")
-    for t in _add_runs(data, _read_labelled(config, section.path, ordered=True), config.auxiliary.reach):
+    for t in _add_runs(data, _read_labelled(config, reader, section.path, ordered=True), config.auxiliary.reach):
         run = data.trajectories[t]
         split = split_by_time(
             run,
@@ -148,7 +159,7 @@ def _by_time(config: Config, need: Need | None) -> TrainingData:
     return data
 
 
-def _as_given(config: Config, need: Need | None) -> TrainingData:
+def _as_given(config: Config, need: Need | None, reader: Reader) -> TrainingData:
     """Files that somebody else divided. Frames of training that also occur elsewhere are dropped."""
     section = config.data
     assert section.train is not None and section.validation is not None
@@ -159,7 +170,7 @@ def _as_given(config: Config, need: Need | None) -> TrainingData:
         if path is None:
             continue
         frames: list[FrameIndex] = []
-        for t in _add_runs(data, _read_labelled(config, path, ordered=False), config.auxiliary.reach):
+        for t in _add_runs(data, _read_labelled(config, reader, path, ordered=False), config.auxiliary.reach):
             frames += [(t, i) for i in range(len(data.trajectories[t]))]
         getattr(data, role).extend(_evenly(frames, limits[role]))
         if role == "train":

@@ -35,6 +35,7 @@ from frames.training.reference import (
 
 CHAIN_SAMPLE = 2000  # chains whose displacements set the scale of the auxiliary loss
 COMPILE_FROM = 4000  # steps: from here on the compilation is paid back
+UNLABELLED_SHARE = 0.6  # of a batch, where auxiliary.share does not say otherwise
 SHAPE_SAMPLE = 200  # steps whose batches the compiled shapes are chosen for
 
 
@@ -89,8 +90,30 @@ class Trainer:
 
     @property
     def batch_size(self) -> int:
-        """Frames of a step, over all processes."""
-        return min(self.config.training.batch_size, len(self.data.train))
+        """Labelled frames of a step, over all processes.
+
+        Unlabelled frames that give forces are as good, and as dear, as labelled ones: they share the batch. Those of
+        other tasks come beside it.
+        """
+        size = self.config.training.batch_size
+        if self._shares:
+            size = max(self.workers.size, size - self.unlabelled_size)
+        return min(size, len(self.data.train))
+
+    @property
+    def unlabelled_size(self) -> int:
+        """Unlabelled chains of a step, over all processes."""
+        size = self.config.training.batch_size
+        if self._shares:
+            share = self.data.auxiliary.share
+            size = max(self.workers.size, round(size * (UNLABELLED_SHARE if share is None else share)))
+        else:
+            size = min(size, len(self.data.train))
+        return min(size, len(self.data.unlabelled))
+
+    @property
+    def _shares(self) -> bool:
+        return self.task is not None and self.task.with_forces and bool(self.data.unlabelled)
 
     @property
     def progress(self) -> float:
@@ -136,7 +159,7 @@ class Trainer:
             losses["virial"] = virial_loss(result, batch) * by_frames
         loss = torch.stack([weights[name] * value / self.scales[name] for name, value in losses.items()]).sum()
         parts = {f"{name}_loss": value.item() * 1e3 for name, value in losses.items()}
-        weight = weight_at(self.config.auxiliary, self.progress)
+        weight = weight_at(self.data.auxiliary, self.progress)
         if weight > 0 and self.task is not None:
             auxiliary = self._auxiliary_loss(step, whole, frames, result, beside)
             loss = loss + weight * auxiliary
@@ -179,7 +202,7 @@ class Trainer:
         if self.task is not None and not self.task.with_forces:
             for chains in (
                 [self.data.chains[frame] for frame in batches[0] if frame in self.data.chains],
-                self.workers.share(self._unlabelled_of_step(step, len(whole))),
+                self.workers.share(self._unlabelled_of_step(step)),
             ):
                 batches += [list(frames) for frames in zip(*chains, strict=True)]
         return [Shape(self._atoms(frames), sum(map(self.store.edges, frames))) for frames in batches]
@@ -240,7 +263,7 @@ class Trainer:
         return [train[i] for i in order[place * size : (place + 1) * size]]
 
     def _auxiliary_task(self) -> AuxiliaryTask | None:
-        auxiliary = self.config.auxiliary
+        auxiliary = self.data.auxiliary
         if auxiliary.task == "none" or auxiliary.weight == 0:
             return None
         chains = [*self.data.chains.values(), *self.data.unlabelled]
@@ -277,10 +300,10 @@ class Trainer:
 
     def _beside(self, step: int) -> list[FrameIndex]:
         """The unlabelled frames of a step and this process whose forces the task wants."""
-        if self.task is None or not self.task.with_forces or not self.data.unlabelled:
+        if not self._shares:
             return []
         anchor = self.data.anchor
-        return [chain[anchor] for chain in self.workers.share(self._unlabelled_of_step(step, self.batch_size))]
+        return [chain[anchor] for chain in self.workers.share(self._unlabelled_of_step(step))]
 
     def _auxiliary_loss(
         self,
@@ -290,7 +313,7 @@ class Trainer:
         result: Derivatives,
         beside: Derivatives | None = None,
     ) -> Tensor:
-        """Mean over the chains of the labelled batch and as many unlabelled ones as there are frames in it.
+        """Mean over the chains of the labelled batch and over the unlabelled ones of this step.
 
         Of the whole batch, this process computes what starts at its own frames; `result` is of those, `beside` of the
         unlabelled ones, if the task wanted their forces.
@@ -310,7 +333,7 @@ class Trainer:
                 losses.append(loss * (self._atoms(own) / self._atoms(labelled)))
         if self.data.unlabelled:
             kinds += 1
-            chains = self._unlabelled_of_step(step, len(whole))
+            chains = self._unlabelled_of_step(step)
             if own_chains := workers.share(chains):
                 share = self._atoms([c[0] for c in own_chains]) / self._atoms([c[0] for c in chains])
                 losses.append(self.task(own_chains, beside, self, random) * share)
@@ -335,12 +358,12 @@ class Trainer:
         has = [np.full(len(self.data.trajectories[f[0]].atomic_numbers), f in self.data.chains) for f in frames]
         return torch.as_tensor(np.flatnonzero(np.concatenate(has)), device=self.device)
 
-    def _unlabelled_of_step(self, step: int, count: int) -> list[Chain]:
+    def _unlabelled_of_step(self, step: int) -> list[Chain]:
         chains = self.data.unlabelled
         if not chains:
             return []
         draw = np.random.default_rng([self.config.training.seed, step, 1])
-        return [chains[i] for i in draw.choice(len(chains), min(count, len(chains)), replace=False)]
+        return [chains[i] for i in draw.choice(len(chains), self.unlabelled_size, replace=False)]
 
     def _check(self, loss: float) -> None:
         if not math.isfinite(loss):

@@ -287,7 +287,7 @@ def test_weights_and_schedules() -> None:
         ({"task": "frames", "noise": 0.1}, "noise belongs to the task gaussian or dens, and task is 'frames'"),
         ({"task": "frames", "longest": 3.0, "stride": 2}, "length and stride are 1 with it"),
         ({"task": "frames", "length": 4}, "less than or equal to 3"),
-        ({"task": "dance"}, "Input should be 'none', 'frames', 'curriculum'"),
+        ({"task": "dance"}, "Input should be 'auto', 'none', 'frames'"),
     ],
 )
 def test_settings_that_clash_are_named(auxiliary: dict[str, Any], message: str) -> None:

@@ -1,0 +1,74 @@
+"""The task `auto`: what the frames of a training are good for, beside their labels.
+
+Where the motion of unlabelled frames gives their forces, they are learnt: nothing else that this package knows gains
+as much (docs/study.md). Elsewhere the labels alone are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Protocol
+
+import numpy as np
+
+from frames.config import AuxiliarySection, Config, DataSection
+from frames.data.motion import atom_weights
+from frames.data.readers import read
+from frames.data.trajectory import Trajectory
+from frames.errors import FramesError
+
+TRUSTED = 0.5
+"""Mean weight of the atoms from which the motion of a run is learnt: noise of 5 % of the force."""
+
+
+class Reader(Protocol):
+    """Reads a file of the configuration."""
+
+    def __call__(self, path: str, *, ordered: bool) -> Sequence[Trajectory]:
+        """Its trajectories; those that are `ordered` get the time step of the configuration."""
+
+
+def reader_of(config: Config) -> Reader:
+    """A reader that reads each file once."""
+    section = config.data
+
+    @cache
+    def reader(path: str, *, ordered: bool) -> Sequence[Trajectory]:
+        return read(path, units=section.units, time_step=section.time_step if ordered else None)
+
+    return reader
+
+
+def choose_task(config: Config, reader: Reader) -> tuple[AuxiliarySection, str]:
+    """The table [auxiliary] with a task that fits the data instead of `auto`, and the reason in words."""
+    section = config.data
+    runs: list[Trajectory] = []
+    if section.path is not None and section.unlabelled_rest is not False:
+        runs += [run for run in reader(section.path, ordered=True) if _has_rest(section, run)]
+    for path in section.unlabelled:
+        runs += reader(path, ordered=True)
+    if section.train is not None:
+        if any(run.forces is None for run in reader(section.train, ordered=False)):
+            runs += [run for run in reader(section.train, ordered=True) if run.forces is None]
+    if not runs:
+        return _with(config.auxiliary, "none"), "every frame is labelled"
+    for run in runs:
+        try:
+            weight = float(np.mean(atom_weights(run)))
+        except FramesError as error:
+            return _with(config.auxiliary, "none"), str(error)
+        if weight < TRUSTED:
+            reason = f"{run.source or 'trajectory'}: the motion does not give the forces well enough"
+            return _with(config.auxiliary, "none"), reason
+    return _with(config.auxiliary, "newton"), "the motion gives the forces of unlabelled frames"
+
+
+def _has_rest(section: DataSection, run: Trajectory) -> bool:
+    """Whether there are frames without forces, or beyond those whose labels are used, in the training block."""
+    block = (1.0 - section.validation_fraction - section.test_fraction) * len(run)
+    return run.forces is None or (section.labelled is not None and section.labelled < block)
+
+
+def _with(section: AuxiliarySection, task: str) -> AuxiliarySection:
+    return section.model_copy(update={"task": task})

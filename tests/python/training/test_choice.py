@@ -1,0 +1,107 @@
+"""The task `auto`: the motion is learnt where it can be trusted and frames are left that have no labels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from morse import run_morse
+
+from frames.config import parse_config
+from frames.data.readers.hdf5 import write
+from frames.data.trajectory import Trajectory
+from frames.training.dataset import TrainingData, load_training_data
+from frames.training.trainer import Trainer
+
+MODEL: dict[str, Any] = {"cutoff": 4.0, "settings": {"channels": 16, "layers": 1, "radial_functions": 6}}
+
+
+def config_of(data: dict[str, Any], **training: Any) -> Any:
+    return parse_config({"output": "unused", "data": data, "model": MODEL, "training": training}, "test")
+
+
+def load(data: dict[str, Any]) -> TrainingData:
+    return load_training_data(config_of(data))
+
+
+def test_the_rest_of_a_run_is_learnt_from_its_motion(morse_file: Path) -> None:
+    data = load({"path": str(morse_file), "gap": 20, "labelled": 20})
+    assert data.auxiliary.task == "newton"
+    assert len(data.train) == 20 and len(data.unlabelled) > 100
+    assert "auxiliary task: newton, since the motion gives the forces of unlabelled frames" in data.summary
+
+
+@pytest.mark.parametrize(
+    ("rest", "because"),
+    [
+        ({}, "every frame is labelled"),
+        ({"labelled": 1000}, "every frame is labelled"),
+        ({"labelled": 20, "unlabelled_rest": False}, "every frame is labelled"),
+    ],
+)
+def test_nothing_is_learnt_beside_the_labels_where_all_frames_have_them(
+    morse_file: Path, rest: dict[str, Any], because: str
+) -> None:
+    data = load({"path": str(morse_file), "gap": 20, **rest})
+    assert data.auxiliary.task == "none" and not data.unlabelled and not data.chains
+    assert f"since {because}" in data.summary
+
+
+def test_noise_in_the_motion_is_not_learnt(morse_trajectory: Trajectory, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).normal(0, 3e-3, morse_trajectory.positions.shape)
+    shaken = replace(morse_trajectory, positions=morse_trajectory.positions + noise)
+    write(tmp_path / "shaken.h5", [replace(shaken, energies=None, forces=None)])
+    write(tmp_path / "labelled.h5", [replace(morse_trajectory[::10], times=None)])
+    write(tmp_path / "scored.h5", [run_morse(60, seed=5)])
+    data = load(
+        {
+            "train": str(tmp_path / "labelled.h5"),
+            "validation": str(tmp_path / "scored.h5"),
+            "unlabelled": [str(tmp_path / "shaken.h5")],
+        }
+    )
+    assert data.auxiliary.task == "none"
+    assert "its motion does not give forces" in data.summary
+
+
+def test_labelled_frames_in_no_order_and_a_run_beside_them(morse_trajectory: Trajectory, tmp_path: Path) -> None:
+    """The time step of the configuration is that of the run, not of the shuffled frames."""
+    shuffled = np.random.default_rng(0).permutation(400)[:40]
+    write(tmp_path / "labelled.h5", [replace(morse_trajectory[shuffled], times=None, velocities=None)])
+    bare = replace(morse_trajectory, energies=None, forces=None, times=None, velocities=None)
+    write(tmp_path / "run.h5", [bare])
+    write(tmp_path / "scored.h5", [run_morse(60, seed=5)])
+    data = load(
+        {
+            "train": str(tmp_path / "labelled.h5"),
+            "validation": str(tmp_path / "scored.h5"),
+            "unlabelled": [str(tmp_path / "run.h5")],
+            "time_step": 0.5,
+        }
+    )
+    assert data.auxiliary.task == "newton"
+    assert len(data.train) == 40 and len(data.unlabelled) > 300
+
+
+def test_frames_without_forces_are_labelled_by_their_motion(morse_trajectory: Trajectory, tmp_path: Path) -> None:
+    write(tmp_path / "bare.h5", [replace(morse_trajectory, energies=None, forces=None, velocities=None)])
+    write(tmp_path / "scored.h5", [run_morse(60, seed=5)])
+    data = load({"train": str(tmp_path / "bare.h5"), "validation": str(tmp_path / "scored.h5")})
+    assert data.auxiliary.task == "newton" and data.force_weights
+
+
+@pytest.mark.parametrize(("share", "size", "expected"), [(None, 5, (2, 3)), (0.5, 8, (4, 4)), (0.9, 4, (1, 4))])
+def test_labelled_and_unlabelled_frames_share_a_batch(
+    morse_file: Path, share: float | None, size: int, expected: tuple[int, int]
+) -> None:
+    data = {"path": str(morse_file), "gap": 20, "labelled": 20, "unlabelled_rest": True}
+    auxiliary = {"task": "newton", **({} if share is None else {"share": share})}
+    raw = {"output": "unused", "data": data, "model": MODEL, "auxiliary": auxiliary, "training": {"batch_size": size}}
+    config = parse_config(raw, "test")
+    trainer = Trainer(config, load_training_data(config))
+    assert (len(trainer._frames_of_step(0)), len(trainer._beside(0))) == expected
+    parts = trainer.advance()
+    assert np.isfinite(parts["auxiliary_loss"])
