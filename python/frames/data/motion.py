@@ -45,17 +45,21 @@ def forces_from_motion(trajectory: Trajectory, frames: Integers) -> Floats:
     Returns:
         [K,N,3] eV/Å, whatever moved the atoms.
     """
-    second, _ = _differences(np.shape(frames)[1] // 2)
-    moves, step = _moves(trajectory, frames)
-    mass = atomic_masses[trajectory.atomic_numbers] * AMU_ANGSTROM2_PER_FS2
-    return np.asarray(mass[:, None] * np.einsum("k,kpni->pni", second, moves) / np.square(step))
+    return motion(trajectory, frames)[0]
 
 
 def velocities_from_motion(trajectory: Trajectory, frames: Integers) -> Floats:
     """v(t) [K,N,3] in Å/fs from frames [K,2p+1]: (r(t+1) − r(t−1)) / 2Δt, those of velocity Verlet, or from more."""
-    _, first = _differences(np.shape(frames)[1] // 2)
+    return motion(trajectory, frames)[1]
+
+
+def motion(trajectory: Trajectory, frames: Integers) -> tuple[Floats, Floats]:
+    """`forces_from_motion` and `velocities_from_motion` in one go."""
+    second, first = _differences(np.shape(frames)[1] // 2)
     moves, step = _moves(trajectory, frames)
-    return np.asarray(np.einsum("k,kpni->pni", first, moves) / step)
+    mass = atomic_masses[trajectory.atomic_numbers] * AMU_ANGSTROM2_PER_FS2
+    forces = mass[:, None] * np.einsum("k,kpni->pni", second, moves) / np.square(step)
+    return np.asarray(forces), np.asarray(np.einsum("k,kpni->pni", first, moves) / step)
 
 
 def _differences(reach: int) -> tuple[Floats, Floats]:

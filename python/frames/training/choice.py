@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from frames.config import AuxiliarySection, Config, DataSection
+from frames.config import Config, DataSection
 from frames.data.motion import atom_weights
 from frames.data.readers import read
 from frames.data.trajectory import Trajectory
@@ -40,35 +40,40 @@ def reader_of(config: Config) -> Reader:
     return reader
 
 
-def choose_task(config: Config, reader: Reader) -> tuple[AuxiliarySection, str]:
-    """The table [auxiliary] with a task that fits the data instead of `auto`, and the reason in words."""
+def choose_task(config: Config, reader: Reader) -> tuple[Config, str]:
+    """The configuration with a task that fits the data instead of `auto`, and the reason in words."""
     section = config.data
     runs: list[Trajectory] = []
     if section.path is not None and section.unlabelled_rest is not False:
         runs += [run for run in reader(section.path, ordered=True) if _has_rest(section, run)]
     for path in section.unlabelled:
         runs += reader(path, ordered=True)
-    if section.train is not None:
-        if any(run.forces is None for run in reader(section.train, ordered=False)):
-            runs += [run for run in reader(section.train, ordered=True) if run.forces is None]
+    if section.train is not None and any(run.forces is None for run in reader(section.train, ordered=False)):
+        runs += [run for run in reader(section.train, ordered=True) if run.forces is None]
     if not runs:
-        return _with(config.auxiliary, "none"), "every frame is labelled"
+        return with_task(config, "none"), "every frame is labelled"
     for run in runs:
         try:
             weight = float(np.mean(atom_weights(run)))
         except FramesError as error:
-            return _with(config.auxiliary, "none"), str(error)
+            return with_task(config, "none"), str(error)
         if weight < TRUSTED:
             reason = f"{run.source or 'trajectory'}: the motion does not give the forces well enough"
-            return _with(config.auxiliary, "none"), reason
-    return _with(config.auxiliary, "newton"), "the motion gives the forces of unlabelled frames"
+            return with_task(config, "none"), reason
+    return with_task(config, "newton"), "the motion gives the forces of unlabelled frames"
+
+
+def with_task(config: Config, task: str) -> Config:
+    """The configuration with this task, which uses the rest of the training block as `auto` does."""
+    section = config.data
+    rest = task == "newton" and section.path is not None and section.unlabelled_rest is not False
+    auxiliary = config.auxiliary.model_copy(update={"task": task})
+    return config.model_copy(
+        update={"auxiliary": auxiliary, "data": section.model_copy(update={"unlabelled_rest": rest})}
+    )
 
 
 def _has_rest(section: DataSection, run: Trajectory) -> bool:
     """Whether there are frames without forces, or beyond those whose labels are used, in the training block."""
     block = (1.0 - section.validation_fraction - section.test_fraction) * len(run)
     return run.forces is None or (section.labelled is not None and section.labelled < block)
-
-
-def _with(section: AuxiliarySection, task: str) -> AuxiliarySection:
-    return section.model_copy(update={"task": task})

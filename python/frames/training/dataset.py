@@ -19,7 +19,7 @@ from frames.errors import FramesError
 from frames.training.auxiliary.base import Chain, Need
 from frames.training.auxiliary.tasks import TASKS, find_chains, need_of
 from frames.training.batch import FrameIndex
-from frames.training.choice import Reader, choose_task, reader_of
+from frames.training.choice import Reader, choose_task, reader_of, with_task
 
 
 @dataclass
@@ -65,16 +65,24 @@ def load_training_data(config: Config) -> TrainingData:
 
     Raises FramesError where files, labels or elements are missing, or frames of two roles coincide.
     """
+    reader = reader_of(config)
+    if config.auxiliary.task != "auto":
+        return _load(config, reader)
+    decided, because = choose_task(config, reader)
+    data = _load(decided, reader)
+    if decided.auxiliary.task == "newton" and not data.force_weights and len(data.unlabelled) < len(data.train):
+        because = f"the motion gives the forces of {len(data.unlabelled)} unlabelled frames only"
+        data = _load(with_task(config, "none"), reader)
+    data.because = because
+    return data
+
+
+def _load(config: Config, reader: Reader) -> TrainingData:
+    """For a task that is decided."""
     section = config.data
-    reader, because = reader_of(config), ""
-    if config.auxiliary.task == "auto":
-        auxiliary, because = choose_task(config, reader)
-        rest = auxiliary.task == "newton" and section.path is not None and section.unlabelled_rest is not False
-        section = section.model_copy(update={"unlabelled_rest": rest})
-        config = config.model_copy(update={"auxiliary": auxiliary, "data": section})
     need = need_of(config.auxiliary)
     data = _by_time(config, need, reader) if section.path else _as_given(config, need, reader)
-    data.auxiliary, data.because = config.auxiliary, because
+    data.auxiliary = config.auxiliary
     for path in section.unlabelled:
         _add_unlabelled(data, reader(path, ordered=True), need, config, path)
     data.anchor = 0 if need is None else need.anchor

@@ -105,3 +105,10 @@ def test_labelled_and_unlabelled_frames_share_a_batch(
     assert (len(trainer._frames_of_step(0)), len(trainer._beside(0))) == expected
     parts = trainer.advance()
     assert np.isfinite(parts["auxiliary_loss"])
+
+
+def test_a_few_unlabelled_frames_are_left_out(morse_file: Path) -> None:
+    """They would be seen far more often than the labelled ones."""
+    data = load({"path": str(morse_file), "gap": 20, "labelled": 200})
+    assert data.auxiliary.task == "none" and not data.unlabelled
+    assert "unlabelled frames only" in data.summary

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from frames.config import AuxiliarySection
-from frames.data.motion import atom_weights, forces_from_motion, momentum_direction, velocities_from_motion
+from frames.data.motion import atom_weights, momentum_direction, motion
+from frames.data.trajectory import Floats
 from frames.errors import FramesError
 from frames.nn.potential import Derivatives
 from frames.training.auxiliary.base import AuxiliaryTask, Chain, Model, Need, Setting, norm_loss
@@ -63,9 +64,15 @@ class NewtonTask(AuxiliaryTask):
 
 def motion_forces(store: FrameStore, chains: Sequence[Chain]) -> tuple[Tensor, Tensor]:
     """Of the middle frames of chains in a row: forces [N,3] in eV/Å, and the direction of the momenta [N,3]."""
-    forces, directions = [], []
-    for chain in chains:
-        run, frames = store.trajectories[chain[0][0]], np.array([[i for _, i in chain]])
-        forces.append(forces_from_motion(run, frames)[0])
-        directions.append(momentum_direction(run.atomic_numbers, velocities_from_motion(run, frames)[0]))
-    return tuple(torch.as_tensor(np.concatenate(v), device=store.device) for v in (forces, directions))  # type: ignore[return-value]
+    places: dict[int, list[int]] = {}
+    for k, chain in enumerate(chains):
+        places.setdefault(chain[0][0], []).append(k)
+    found: list[tuple[Floats, Floats] | None] = [None] * len(chains)
+    for t, members in places.items():  # all frames of a run at once
+        run, frames = store.trajectories[t], np.array([[i for _, i in chains[k]] for k in members])
+        forces, velocities = motion(run, frames)
+        for row, k in enumerate(members):
+            found[k] = forces[row], momentum_direction(run.atomic_numbers, velocities[row])
+    columns = zip(*(part for part in found if part is not None), strict=True)
+    targets, directions = (torch.as_tensor(np.concatenate(column), device=store.device) for column in columns)
+    return targets, directions
