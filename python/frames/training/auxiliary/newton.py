@@ -52,10 +52,11 @@ class NewtonTask(AuxiliaryTask):
     ) -> Tensor:
         """See `AuxiliaryTask.forward`."""
         frames = [chain[self.reach] for chain in chains]
-        batch = model.store.batch(frames, labels=False)
-        result = anchor or model.evaluate(batch)
+        result = anchor or model.evaluate(model.store.batch(frames, labels=False))
         target, direction = (t.to(result.forces) for t in motion_forces(model.store, chains))
-        error = across(result.forces - target, direction, batch.structure, batch.structures)
+        atoms = torch.tensor([model.store.trajectories[t].atoms for t, _ in frames], device=target.device)
+        structure = torch.repeat_interleave(atoms)  # of each atom
+        error = across(result.forces - target, direction, structure, len(frames))
         for t in {t for t, _ in frames} - set(self.weights):  # a run too short to be in the sample
             self.weights[t] = atom_weights(model.store.trajectories[t], self.reach)
         weights = torch.as_tensor(np.concatenate([self.weights[t] for t, _ in frames])).to(result.forces)
