@@ -29,6 +29,10 @@ def write_report(rows: list[dict[str, Any]]) -> None:
         parts.append(f"### {heading(group)}\n\n{table(mine, 'force_mae_mev_per_angstrom', 'force MAE, meV/Å')}")
         parts.append(table(mine, "energy_mae_mev", "energy MAE, meV"))
         plot(mine, group)
+    for group in groups:
+        mine = [r for r in rows if (r["backbone"], r["labels"], r["minutes"]) == group]
+        if found := default_table(mine):
+            parts.append(f"### The default against the labels alone: {heading(group)}\n\n{found}")
     newton = newton_table(rows)
     if newton:
         parts.append(f"### Forces from motion\n\n{newton}")
@@ -75,6 +79,26 @@ def table(rows: list[dict[str, Any]], key: str, what: str) -> str:
         cells = [cell(values[s].get(arm), values[s].get("none")) for s in systems]
         lines.append(f"| `{arm}` | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def default_table(rows: list[dict[str, Any]]) -> str:
+    """What `auto` chooses, and whether it gains: a gain or loss counts if the seeds of the two do not overlap."""
+    forces = by_arm(rows, "force_mae_mev_per_angstrom")
+    chosen = {r["system"]: r["default"] for r in rows if "default" in r}
+    lines = []
+    for system in (name for name in TITLES if name in chosen):
+        task, none = chosen[system], forces[system]["none"]
+        if task == "none":
+            lines.append(f"| {TITLES[system]} | `none` | {cell(none, None)} | the same training | |")
+        elif (found := forces[system].get(task)) is not None:
+            apart = found.max() < none.min() or found.min() > none.max()
+            verdict = (
+                f"{'beyond' if apart else 'within'} the spread" if min(len(found), len(none)) > 2 else "too few seeds"
+            )
+            lines.append(f"| {TITLES[system]} | `{task}` | {cell(none, None)} | {cell(found, none)} | {verdict} |")
+    if not any("within" in line or "beyond" in line or "few" in line for line in lines):
+        return ""
+    return "\n".join(["| force MAE, meV/Å | default | `none` | default | |", "|---|---|---|---|---|", *lines])
 
 
 def newton_table(rows: list[dict[str, Any]]) -> str:

@@ -119,11 +119,22 @@ def run(job: Job) -> str | None:
             return f"{job.name} failed: {(folder / 'log.txt').read_text().strip().splitlines()[-1]}"
     report = load_checkpoint(best).report
     found = [row_of(job, job.system.name, job.system.split, report, report["test"])]
+    if job.arm.name == "none":
+        found[0]["default"] = default_task(job)
     for name, path in job.system.elsewhere:
         found.append(row_of(job, name, "molecules that training never saw", report, score(best, path)))
     add(found)
     print(f"{job.name}: {found[0]['force_mae_mev_per_angstrom']:.1f} meV/Å", flush=True)
     return None
+
+
+def default_task(job: Job) -> str:
+    """What the default task, `auto`, chooses for the data of a training."""
+    from frames.config import parse_config
+    from frames.training.dataset import load_training_data
+
+    raw = {"output": str(job.folder / "run"), "data": job.system.table(job.labels), "model": job.model}
+    return load_training_data(parse_config(raw, job.name)).auxiliary.task
 
 
 def score(checkpoint: Path, path: str) -> dict[str, float]:

@@ -35,7 +35,7 @@ from frames.training.reference import (
 
 CHAIN_SAMPLE = 2000  # chains whose displacements set the scale of the auxiliary loss
 COMPILE_FROM = 4000  # steps: from here on the compilation is paid back
-UNLABELLED_SHARE = 0.6  # of a batch, where auxiliary.share does not say otherwise
+UNLABELLED_SHARE = 0.8  # of a batch, at most, where auxiliary.share does not say otherwise
 SHAPE_SAMPLE = 200  # steps whose batches the compiled shapes are chosen for
 
 
@@ -104,12 +104,15 @@ class Trainer:
     def unlabelled_size(self) -> int:
         """Unlabelled chains of a step, over all processes."""
         size = self.config.training.batch_size
-        if self._shares:
-            share = self.data.auxiliary.share
-            size = max(self.workers.size, round(size * (UNLABELLED_SHARE if share is None else share)))
-        else:
-            size = min(size, len(self.data.train))
+        size = max(self.workers.size, round(size * self._share)) if self._shares else min(size, len(self.data.train))
         return min(size, len(self.data.unlabelled))
+
+    @property
+    def _share(self) -> float:
+        """Of the frames of a batch, those without labels: every frame is seen as often as another, or a little less."""
+        if self.data.auxiliary.share is not None:
+            return self.data.auxiliary.share
+        return min(UNLABELLED_SHARE, len(self.data.unlabelled) / (len(self.data.unlabelled) + len(self.data.train)))
 
     @property
     def _shares(self) -> bool:
@@ -152,7 +155,9 @@ class Trainer:
         # means over the share of this process; weighed by it, their sum over the processes is the mean over the batch
         by_atoms, by_frames = self._atoms(frames) / self._atoms(whole), len(frames) / len(whole)
         losses = {"force": force_loss(result, batch) * by_atoms}
-        weights = {"force": training.force_weight, "energy": training.energy_weight, "virial": training.virial_weight}
+        shared = len(whole) + self.unlabelled_size if self._shares else len(whole)  # frames whose forces are learnt
+        force_weight = training.force_weight * len(whole) / shared
+        weights = {"force": force_weight, "energy": training.energy_weight, "virial": training.virial_weight}
         if batch.energies is not None:
             losses["energy"] = energy_loss(result, batch) * by_frames
         if training.virial_weight > 0:
@@ -160,6 +165,8 @@ class Trainer:
         loss = torch.stack([weights[name] * value / self.scales[name] for name, value in losses.items()]).sum()
         parts = {f"{name}_loss": value.item() * 1e3 for name, value in losses.items()}
         weight = weight_at(self.data.auxiliary, self.progress)
+        if self._shares:  # one frame counts as much as another
+            weight *= self.unlabelled_size / shared
         if weight > 0 and self.task is not None:
             auxiliary = self._auxiliary_loss(step, whole, frames, result, beside)
             loss = loss + weight * auxiliary

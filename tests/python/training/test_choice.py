@@ -93,7 +93,7 @@ def test_frames_without_forces_are_labelled_by_their_motion(morse_trajectory: Tr
     assert data.auxiliary.task == "newton" and data.force_weights
 
 
-@pytest.mark.parametrize(("share", "size", "expected"), [(None, 5, (2, 3)), (0.5, 8, (4, 4)), (0.9, 4, (1, 4))])
+@pytest.mark.parametrize(("share", "size", "expected"), [(None, 5, (1, 4)), (0.5, 8, (4, 4)), (0.9, 4, (1, 4))])
 def test_labelled_and_unlabelled_frames_share_a_batch(
     morse_file: Path, share: float | None, size: int, expected: tuple[int, int]
 ) -> None:
