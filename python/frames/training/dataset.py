@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,12 +15,13 @@ from frames.data.duplicates import find_duplicates
 from frames.data.motion import atom_weights, labelled_by_motion
 from frames.data.selftest import require_sound
 from frames.data.splits import split_by_time
+from frames.data.timeline import time_step
 from frames.data.trajectory import Floats, Integers, Trajectory, require_labels
 from frames.errors import FramesError
 from frames.training.auxiliary.base import Chain, Need
 from frames.training.auxiliary.tasks import TASKS, find_chains, need_of
 from frames.training.batch import FrameIndex
-from frames.training.choice import Reader, choose_task, reader_of, with_task
+from frames.training.choice import APART, Reader, choose_task, reader_of, with_task
 
 
 @dataclass
@@ -70,11 +72,22 @@ def load_training_data(config: Config) -> TrainingData:
         return _load(config, reader)
     decided, because = choose_task(config, reader)
     data = _load(decided, reader)
-    if decided.auxiliary.task == "newton" and not data.force_weights and len(data.unlabelled) < len(data.train):
-        because = f"the motion gives the forces of {len(data.unlabelled)} unlabelled frames only"
-        data = _load(with_task(config, "none"), reader)
+    if decided.auxiliary.task == "newton" and not data.force_weights:
+        spanned = _time_of(data)
+        if spanned < APART * len(data.train):
+            because = (
+                f"the motion of unlabelled frames spans {spanned:.0f} fs, and {APART:g} fs for each of the "
+                f"{len(data.train)} labelled frames are needed to gain by it"
+            )
+            data = _load(with_task(config, "none"), reader)
     data.because = because
     return data
+
+
+def _time_of(data: TrainingData) -> float:
+    """fs that the unlabelled frames cover."""
+    frames = Counter(chain[data.anchor][0] for chain in data.unlabelled)
+    return sum(count * (time_step(data.trajectories[t]) or 0.0) for t, count in frames.items())
 
 
 def _load(config: Config, reader: Reader) -> TrainingData:

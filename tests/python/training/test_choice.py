@@ -28,9 +28,9 @@ def load(data: dict[str, Any]) -> TrainingData:
 
 
 def test_the_rest_of_a_run_is_learnt_from_its_motion(morse_file: Path) -> None:
-    data = load({"path": str(morse_file), "gap": 20, "labelled": 20})
+    data = load({"path": str(morse_file), "gap": 20, "labelled": 5})
     assert data.auxiliary.task == "newton"
-    assert len(data.train) == 20 and len(data.unlabelled) > 100
+    assert len(data.train) == 5 and len(data.unlabelled) > 100
     assert "auxiliary task: newton, since the motion gives the forces of unlabelled frames" in data.summary
 
 
@@ -69,7 +69,7 @@ def test_noise_in_the_motion_is_not_learnt(morse_trajectory: Trajectory, tmp_pat
 
 def test_labelled_frames_in_no_order_and_a_run_beside_them(morse_trajectory: Trajectory, tmp_path: Path) -> None:
     """The time step of the configuration is that of the run, not of the shuffled frames."""
-    shuffled = np.random.default_rng(0).permutation(400)[:40]
+    shuffled = np.random.default_rng(0).permutation(400)[:15]
     write(tmp_path / "labelled.h5", [replace(morse_trajectory[shuffled], times=None, velocities=None)])
     bare = replace(morse_trajectory, energies=None, forces=None, times=None, velocities=None)
     write(tmp_path / "run.h5", [bare])
@@ -83,7 +83,7 @@ def test_labelled_frames_in_no_order_and_a_run_beside_them(morse_trajectory: Tra
         }
     )
     assert data.auxiliary.task == "newton"
-    assert len(data.train) == 40 and len(data.unlabelled) > 300
+    assert len(data.train) == 15 and len(data.unlabelled) > 300
 
 
 def test_frames_without_forces_are_labelled_by_their_motion(morse_trajectory: Trajectory, tmp_path: Path) -> None:
@@ -107,8 +107,8 @@ def test_labelled_and_unlabelled_frames_share_a_batch(
     assert np.isfinite(parts["auxiliary_loss"])
 
 
-def test_a_few_unlabelled_frames_are_left_out(morse_file: Path) -> None:
-    """They would be seen far more often than the labelled ones."""
-    data = load({"path": str(morse_file), "gap": 20, "labelled": 200})
+def test_motion_too_short_to_add_anything_is_left_out(morse_file: Path) -> None:
+    data = load({"path": str(morse_file), "gap": 20, "labelled": 40})
     assert data.auxiliary.task == "none" and not data.unlabelled
-    assert "unlabelled frames only" in data.summary
+    assert "the motion of unlabelled frames spans" in data.summary
+    assert "10 fs for each of the 40 labelled frames" in data.summary
