@@ -104,6 +104,9 @@ class AuxiliarySection(_Section):
     @model_validator(mode="after")
     def _belongs(self) -> AuxiliarySection:
         given = self.model_fields_set
+        for key in ("stride", "partner_labels"):
+            if key in given and self.task == "auto":
+                raise ValueError(f"{key} belongs to a task that is named, and task is 'auto'")
         for key, tasks in {
             "length": ("frames",),
             "targets": ("frames",),

@@ -47,15 +47,26 @@ def reader_of(config: Config) -> Reader:
 
 
 def choose_task(config: Config, reader: Reader) -> tuple[Config, str]:
-    """The configuration with a task that fits the data instead of `auto`, and the reason in words."""
+    """The configuration with a task that fits the data instead of `auto`, and the reason in words.
+
+    Raises FramesError where training frames have no forces: that may be a mistake, so to learn from their motion alone
+    has to be asked for.
+    """
     section = config.data
+    training = section.path or section.train
+    assert training is not None  # the configuration was checked
+    labelled = reader(training, ordered=section.path is not None)
+    for run in labelled:
+        if run.forces is None:
+            raise FramesError(
+                f"{run.source or training}: no forces in this file; use one that has them, or set auxiliary.task = "
+                "'newton' if its motion is to give them"
+            )
     runs: list[Trajectory] = []
     if section.path is not None and section.unlabelled_rest is not False:
-        runs += [run for run in reader(section.path, ordered=True) if _has_rest(section, run)]
+        runs += [run for run in labelled if _has_rest(section, run)]
     for path in section.unlabelled:
         runs += reader(path, ordered=True)
-    if section.train is not None and any(run.forces is None for run in reader(section.train, ordered=False)):
-        runs += [run for run in reader(section.train, ordered=True) if run.forces is None]
     if not runs:
         return with_task(config, "none"), "every frame is labelled"
     for run in runs:
@@ -80,6 +91,6 @@ def with_task(config: Config, task: str) -> Config:
 
 
 def _has_rest(section: DataSection, run: Trajectory) -> bool:
-    """Whether there are frames without forces, or beyond those whose labels are used, in the training block."""
+    """Whether there are frames in the training block beyond those whose labels are used."""
     block = (1.0 - section.validation_fraction - section.test_fraction) * len(run)
-    return run.forces is None or (section.labelled is not None and section.labelled < block)
+    return section.labelled is not None and section.labelled < block

@@ -283,6 +283,7 @@ def test_weights_and_schedules() -> None:
 @pytest.mark.parametrize(
     ("auxiliary", "message"),
     [
+        ({"stride": 2}, "stride belongs to a task that is named, and task is 'auto'"),
         ({"task": "newton", "length": 2}, "length belongs to the task frames, and task is 'newton'"),
         ({"task": "frames", "noise": 0.1}, "noise belongs to the task gaussian or dens, and task is 'frames'"),
         ({"task": "frames", "longest": 3.0, "stride": 2}, "length and stride are 1 with it"),

@@ -13,6 +13,7 @@ from morse import run_morse
 from frames.config import parse_config
 from frames.data.readers.hdf5 import write
 from frames.data.trajectory import Trajectory
+from frames.errors import FramesError
 from frames.training.dataset import TrainingData, load_training_data
 from frames.training.trainer import Trainer
 
@@ -86,11 +87,11 @@ def test_labelled_frames_in_no_order_and_a_run_beside_them(morse_trajectory: Tra
     assert len(data.train) == 15 and len(data.unlabelled) > 300
 
 
-def test_frames_without_forces_are_labelled_by_their_motion(morse_trajectory: Trajectory, tmp_path: Path) -> None:
+def test_to_learn_from_motion_alone_has_to_be_asked_for(morse_trajectory: Trajectory, tmp_path: Path) -> None:
     write(tmp_path / "bare.h5", [replace(morse_trajectory, energies=None, forces=None, velocities=None)])
     write(tmp_path / "scored.h5", [run_morse(60, seed=5)])
-    data = load({"train": str(tmp_path / "bare.h5"), "validation": str(tmp_path / "scored.h5")})
-    assert data.auxiliary.task == "newton" and data.force_weights
+    with pytest.raises(FramesError, match="no forces in this file; use one that has them, or set"):
+        load({"train": str(tmp_path / "bare.h5"), "validation": str(tmp_path / "scored.h5")})
 
 
 @pytest.mark.parametrize(("share", "size", "expected"), [(None, 5, (1, 4)), (0.5, 8, (4, 4)), (0.9, 4, (1, 4))])

@@ -120,7 +120,7 @@ def test_no_held_out_frame_enters_training_in_any_role(morse_file: Path, tmp_pat
             morse_file,
             tmp_path,
             data={"gap": gap, "labelled": 100},
-            auxiliary={"partner_labels": partner_labels, "stride": 3},
+            auxiliary={"task": "frames", "partner_labels": partner_labels, "stride": 3},
         )
         data = load_training_data(parse_config(raw, "test"))
         used = {i for _, i in data.used}
@@ -154,7 +154,7 @@ def test_unlabelled_pairs_from_another_file(morse_trajectory: Trajectory, tmp_pa
     write(files["train"], [replace(morse_trajectory[shuffled[:100]], times=None)])
     write(files["validation"], [replace(morse_trajectory[shuffled[90:120]], times=None)])
     write(files["pairs"], [replace(morse_trajectory[slice(100, 200)], energies=None, forces=None)])
-    raw = table(files["train"], tmp_path / "run")
+    raw = table(files["train"], tmp_path / "run", auxiliary={"task": "frames"})
     raw["data"] = {
         "train": str(files["train"]),
         "validation": str(files["validation"]),
