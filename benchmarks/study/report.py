@@ -59,9 +59,10 @@ def cell(values: np.ndarray | None, base: np.ndarray | None) -> str:
     """Mean ± standard deviation over the seeds, and the change against `none` in per cent."""
     if values is None:
         return "–"
-    text = f"{values.mean():.1f}"
+    digits = 2 if values.mean() < 2 else 1
+    text = f"{values.mean():.{digits}f}"
     if len(values) > 1:
-        text += f" ± {values.std(ddof=1):.1f}"
+        text += f" ± {values.std(ddof=1):.{digits}f}"
     if base is not None and base is not values:
         text += f" ({100 * (values.mean() / base.mean() - 1):+.0f} %)"
     return text

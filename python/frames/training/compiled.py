@@ -121,7 +121,9 @@ class CompiledPotential:
     def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
         # on machines without a GPU it warns of a missing CUDA runtime, which nobody asked for
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-        compiled: Callable[..., Any] = torch.compile(function, dynamic=False)
+        # the number of threads is in the code that is kept for the next time, but by itself not in its name
+        options: dict[str, Any] = {"cpp.threads": torch.get_num_threads()}
+        compiled: Callable[..., Any] = torch.compile(function, dynamic=False, options=options)
         return compiled
 
 

@@ -173,3 +173,21 @@ def test_what_cannot_be_compiled_is_said(morse_file: Path) -> None:
     run.spec = replace(run.spec, backbone="equiformer")
     with pytest.raises(FramesError, match=r"training\.compile = true: needs backbone = 'cartesian'"):
         _ = run.compiles
+
+
+def test_code_for_two_threads_is_not_taken_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch keeps compiled code on disk, with the number of threads in it."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    threads = torch.get_num_threads()
+    x = torch.linspace(0, 1, 100_000)
+    found = {}
+    try:
+        for n in (2, 1):
+            torch.set_num_threads(n)
+            torch._dynamo.reset()
+            torch.testing.assert_close(CompiledPotential._compile(lambda x: x.sin().exp())(x), x.sin().exp())
+            found[n] = {path for path in tmp_path.rglob("*.cpp") if "sin" in path.read_text()}
+    finally:
+        torch.set_num_threads(threads)
+    assert any("num_threads(2)" in path.read_text() for path in found[2])
+    assert found[1] - found[2] and all("num_threads" not in path.read_text() for path in found[1] - found[2])
