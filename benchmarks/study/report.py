@@ -152,7 +152,13 @@ def plot(rows: list[dict[str, Any]], group: Group) -> None:
     columns = min(4, len(systems))
     lines = -(-len(systems) // columns)
     figure, panels = plt.subplots(
-        lines, columns, figsize=(3.4 * columns + 1.2, 3.6 * lines), squeeze=False, sharey=True, layout="constrained"
+        lines,
+        columns,
+        figsize=(3.4 * columns + 1.2, 3.6 * lines),
+        squeeze=False,
+        sharex=True,
+        sharey=True,
+        layout="constrained",
     )
     arms = [a for a in names if any(a in values[s] for s in systems)]
     for axes, system in zip(panels.flat, systems, strict=False):
