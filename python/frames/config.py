@@ -96,9 +96,8 @@ class AuxiliarySection(_Section):
     longest: float | None = Field(default=None, gt=0)  # fs; frames: pairs of successive frames at uneven times
     noise: float | None = Field(default=None, gt=0)  # Å per component; gaussian and dens
     reach: int = Field(default=1, ge=1, le=6)  # newton: frames on each side; more of them where steps were left out
-    share: float | None = Field(
-        default=None, gt=0, lt=1
-    )  # newton: unlabelled frames in a batch; at most 0.8 if not given
+    # newton: unlabelled frames of a batch, as a fraction; by their number, and at most 0.8, if not given
+    share: float | None = Field(default=None, gt=0, lt=1)
     partner_labels: bool = False  # also use the labels of the partner frames
 
     @model_validator(mode="after")

@@ -72,7 +72,7 @@ def load_training_data(config: Config) -> TrainingData:
         return _load(config, reader)
     decided, because = choose_task(config, reader)
     data = _load(decided, reader)
-    if decided.auxiliary.task == "newton" and not data.force_weights:
+    if decided.auxiliary.task == "newton":
         spanned = _time_of(data)
         if spanned < APART * len(data.train):
             because = (

@@ -151,7 +151,7 @@ class Run:
                     sums.setdefault(key, []).append(value)
                 spent = clock() - start
                 trainer.seconds = self.workers.from_first(trainer.seconds + spent)
-                rate += (trainer.batch_size / max(spent, 1e-9) - rate) * (0.02 if rate else 1.0)
+                rate += (trainer.frames_per_step / max(spent, 1e-9) - rate) * (0.02 if rate else 1.0)
                 ended = trainer.progress >= 1.0
                 if trainer.step % training.validate_every == 0 or ended:
                     self._validate(sums)

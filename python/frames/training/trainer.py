@@ -108,6 +108,11 @@ class Trainer:
         return min(size, len(self.data.unlabelled))
 
     @property
+    def frames_per_step(self) -> int:
+        """Frames whose forces a step learns: the labelled ones, and unlabelled ones that give forces."""
+        return self.batch_size + self.unlabelled_size if self._shares else self.batch_size
+
+    @property
     def _share(self) -> float:
         """Of the frames of a batch, those without labels: every frame is seen as often as another, or a little less."""
         if self.data.auxiliary.share is not None:
@@ -155,8 +160,8 @@ class Trainer:
         # means over the share of this process; weighed by it, their sum over the processes is the mean over the batch
         by_atoms, by_frames = self._atoms(frames) / self._atoms(whole), len(frames) / len(whole)
         losses = {"force": force_loss(result, batch) * by_atoms}
-        shared = len(whole) + self.unlabelled_size if self._shares else len(whole)  # frames whose forces are learnt
-        force_weight = training.force_weight * len(whole) / shared
+        # of one frame as much as of another, labelled or not
+        force_weight = training.force_weight * len(whole) / self.frames_per_step
         weights = {"force": force_weight, "energy": training.energy_weight, "virial": training.virial_weight}
         if batch.energies is not None:
             losses["energy"] = energy_loss(result, batch) * by_frames
@@ -165,8 +170,8 @@ class Trainer:
         loss = torch.stack([weights[name] * value / self.scales[name] for name, value in losses.items()]).sum()
         parts = {f"{name}_loss": value.item() * 1e3 for name, value in losses.items()}
         weight = weight_at(self.data.auxiliary, self.progress)
-        if self._shares:  # one frame counts as much as another
-            weight *= self.unlabelled_size / shared
+        if self._shares:
+            weight *= self.unlabelled_size / self.frames_per_step
         if weight > 0 and self.task is not None:
             auxiliary = self._auxiliary_loss(step, whole, frames, result, beside)
             loss = loss + weight * auxiliary

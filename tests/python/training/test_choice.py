@@ -38,9 +38,9 @@ def test_the_rest_of_a_run_is_learnt_from_its_motion(morse_file: Path) -> None:
 @pytest.mark.parametrize(
     ("rest", "because"),
     [
-        ({}, "every frame is labelled"),
-        ({"labelled": 1000}, "every frame is labelled"),
-        ({"labelled": 20, "unlabelled_rest": False}, "every frame is labelled"),
+        ({}, "there are no unlabelled frames to learn from"),
+        ({"labelled": 1000}, "there are no unlabelled frames to learn from"),
+        ({"labelled": 20, "unlabelled_rest": False}, "there are no unlabelled frames to learn from"),
     ],
 )
 def test_nothing_is_learnt_beside_the_labels_where_all_frames_have_them(
@@ -90,8 +90,9 @@ def test_labelled_frames_in_no_order_and_a_run_beside_them(morse_trajectory: Tra
 def test_to_learn_from_motion_alone_has_to_be_asked_for(morse_trajectory: Trajectory, tmp_path: Path) -> None:
     write(tmp_path / "bare.h5", [replace(morse_trajectory, energies=None, forces=None, velocities=None)])
     write(tmp_path / "scored.h5", [run_morse(60, seed=5)])
-    with pytest.raises(FramesError, match="no forces in this file; use one that has them, or set"):
-        load({"train": str(tmp_path / "bare.h5"), "validation": str(tmp_path / "scored.h5")})
+    for train, validation in (("bare", "scored"), ("scored", "bare")):
+        with pytest.raises(FramesError, match=r"bare\.h5: no forces in this file; use one that has them, or set"):
+            load({"train": str(tmp_path / f"{train}.h5"), "validation": str(tmp_path / f"{validation}.h5")})
 
 
 @pytest.mark.parametrize(("share", "size", "expected"), [(None, 5, (1, 4)), (0.5, 8, (4, 4)), (0.9, 4, (1, 4))])
