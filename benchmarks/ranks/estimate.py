@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import hypot
 from typing import Any
 
 DENSITY = 0.0999  # atoms of water per Å³
@@ -24,13 +25,19 @@ def estimates(rows: list[dict[str, Any]], shell: float, channels: int, layers: i
         rows: of scaling.json.
         shell: Å from a node's part of the box within which it needs atoms of others: cutoff and skin.
     """
-    two = {row["messages"]: row for row in rows if row["kind"] == "weak" and row["ranks"] == 2 and "ms" in row}
-    if set(two) != {False, True}:
+    two = [row for row in rows if row["kind"] == "weak" and row["ranks"] == 2 and "ms" in row]
+    shared = {row["atoms"]: row for row in two if not row["messages"]}
+    pairs = [(shared[row["atoms"]], row) for row in two if row["messages"] and row["atoms"] in shared]
+    if not pairs:
         return {}
-    # The last of them, with most atoms. Both ranks are busy; a rank has half of the atoms. What messages cost on top is
-    # packing, copying and unpacking.
-    cost = 2 * two[False]["us_per_atom"] * 1e-6
-    per_byte = max(0.0, two[True]["ms"] - two[False]["ms"]) * 1e-3 / two[True]["bytes"]
+    # Of most atoms; both ranks are busy, and a rank has half of them.
+    cost = 2 * shared[max(shared)]["us_per_atom"] * 1e-6
+    # What messages cost on top is packing, copying and unpacking. It is within the spread of the times: taken is the
+    # difference and the spread, of the size that bounds it best.
+    per_byte = min(
+        1e-3 * (max(0.0, row["ms"] - beside["ms"]) + hypot(row["ms_spread"], beside["ms_spread"])) / row["bytes"]
+        for beside, row in pairs
+    )
     found = []
     for atoms, counts in SIZES.items():
         for nodes in counts:

@@ -25,10 +25,10 @@ ESTIMATE = """## Estimate for machines that were not measured
 
 Water again. An atom costs {us_per_atom:.1f} µs of a core: 12,288 atoms per rank and both cores busy, exchange
 within the machine included. Between nodes, features of the shell around a node's part of the box travel at {gb:g}
-GB/s, {times} times a step, each time in {neighbours:g} messages of {us:g} µs; packing and unpacking costs {ns:.2f}
-ns of a core per byte, measured as what messages cost two ranks more than reading in place, and {cores:g} cores
-share it. Nothing overlaps. Assumed are {cores:g} such cores per node and equal loads; LAMMPS' own ghosts and output
-cost nothing. Memory is {kb:.0f} kB per atom.
+GB/s, {times} times a step, each time in {neighbours:g} messages of {us:g} µs; packing and unpacking costs at most
+{ns:.2f} ns of a core per byte, which is what messages cost two ranks more than reading in place, and the spread of it;
+{cores:g} cores share it. Nothing overlaps. Assumed are {cores:g} such cores per node and equal loads; LAMMPS' own
+ghosts and output cost nothing. Memory is {kb:.0f} kB per atom.
 
 | atoms | nodes | atoms per core | ms computing | ms network | efficiency | steps/s | ns/day at 0.5 fs | GB per node |
 |---|---|---|---|---|---|---|---|---|

@@ -141,7 +141,7 @@ class TrainingSection(_Section):
     seed: int = Field(default=0, ge=0)
     dtype: Literal["float32", "float64"] = "float32"
     device: Literal["cpu", "cuda"] = "cpu"
-    threads: int | None = Field(default=None, ge=1)  # the faster of one and all if not given
+    threads: int | None = Field(default=None, ge=1)  # if not given: one if compiled, else the faster of one and all
     compile: bool | None = None  # compile the training step; if not given, where it pays (from 4000 steps)
     validate_every: int = Field(default=500, ge=1)  # steps
     checkpoint_every: int = Field(default=500, ge=1)  # steps

@@ -54,6 +54,7 @@ class Run:
         self.trainer = Trainer(config, self.data, self.workers)
         self.best = float("inf")
         self.rows: list[dict[str, float]] = []
+        self._all_threads = torch.get_num_threads()
 
     def execute(self, *, resume: bool) -> dict[str, Any]:
         """Trains to the end, evaluates the test frames with the best parameters and returns the report.
@@ -83,8 +84,7 @@ class Run:
         if resume:
             self._resume(load_checkpoint(last))
             return
-        alone = self.workers.size == 1
-        torch.set_num_threads(self.config.training.threads or (self._fastest_threads() if alone else 1))
+        torch.set_num_threads(self._threads(compiled=self.trainer.compiles))
         self.workers.wait()
         if last.exists():
             raise FramesError(
@@ -118,6 +118,8 @@ class Run:
                 if self.config.training.compile:
                     raise FramesError(f"training.compile = true: the compilation failed ({reason})") from None
                 self.console.print(f"training goes on without compilation, which failed: {reason}")
+                if self.trainer.step == 0:
+                    torch.set_num_threads(self._threads(compiled=False))
                 return
         if self.config.training.clock == "wall" and self.trainer.step == 0:
             self.trainer.seconds += time.perf_counter() - start
@@ -125,10 +127,23 @@ class Run:
         padded = ", ".join(f"{shape.atoms} atoms and {shape.edges} edges" for shape in shapes)
         self.console.print(f"the training step was compiled in {time.perf_counter() - start:.0f} s, for {padded}")
 
+    def _threads(self, *, compiled: bool) -> int:
+        """As many as the configuration says, or the fastest number."""
+        if self.config.training.threads is not None:
+            return self.config.training.threads
+        if self.workers.size > 1:
+            return 1
+        if compiled:
+            # for several threads, sums over neighbours are compiled to atomic additions, which take more time than
+            # the other threads save (benchmarks/training/table.md)
+            self.console.print("threads for training: 1 (the fastest for a compiled step; torchrun uses more cores)")
+            return 1
+        return self._fastest_threads()
+
     def _fastest_threads(self) -> int:
         """One thread, or as many as PyTorch takes by itself: small batches only lose by several."""
         times = {}
-        for threads in sorted({1, torch.get_num_threads()}):
+        for threads in sorted({1, self._all_threads}):
             torch.set_num_threads(threads)
             times[threads] = self.trainer.time_gradient()
         best = min(times, key=lambda threads: times[threads])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from morse import LENGTH, NUMBERS, morse
+from rich.console import Console
 
 from frames.config import parse_config
 from frames.data.readers.hdf5 import write
@@ -19,6 +21,7 @@ from frames.training.batch import Batch
 from frames.training.buckets import MOST, PADDING, Shape, choose_buckets
 from frames.training.compiled import CompiledPotential
 from frames.training.dataset import load_training_data
+from frames.training.loop import Run
 from frames.training.losses import force_loss
 from frames.training.trainer import Trainer, _evaluate, _features
 
@@ -133,6 +136,39 @@ def test_training_is_the_same(morse_file: Path, task: str) -> None:
     compiled.compile()
     for _ in range(4):
         assert compiled.advance() == pytest.approx(plain.advance(), rel=1e-7)
+
+
+@pytest.mark.usefixtures("traced_only")
+def test_compiled_training_takes_one_thread(morse_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More make it slower; where the compilation fails, the number is chosen by time as without it."""
+    threads = torch.get_num_threads()
+
+    def said(name: str) -> str:
+        raw = {
+            "output": str(tmp_path / name),
+            "data": one_molecule(morse_file),
+            "model": {"cutoff": 4.0, "settings": {"channels": 16, "layers": 1}},
+            "training": {"steps": 2},
+        }
+        console = Console(file=io.StringIO(), width=200)
+        Run(parse_config(raw, "test"), raw, console).execute(resume=False)
+        return str(console.file.getvalue())  # type: ignore[attr-defined]
+
+    def failing(self: Trainer) -> None:
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr("frames.training.trainer.COMPILE_FROM", 2)
+    try:
+        torch.set_num_threads(2)
+        assert "threads for training: 1 (the fastest for a compiled step" in said("run")
+        assert torch.get_num_threads() == 1
+        torch.set_num_threads(2)
+        monkeypatch.setattr(Trainer, "compile", failing)
+        text = said("failed")
+        assert "training goes on without compilation, which failed: no compiler" in text
+        assert "(a gradient takes 1: " in text and ", 2: " in text
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_a_batch_that_no_shape_holds_is_evaluated_plainly(morse_file: Path) -> None:
