@@ -1,4 +1,4 @@
-"""rMD17 ethanol as the files of a training: 950 labelled frames, 50 for validation, 1000 for the test."""
+"""Reference data as the files of a training: rMD17 ethanol, and 3BPA with its tests at 300 and 600 K."""
 
 from __future__ import annotations
 
@@ -13,20 +13,33 @@ from frames.data.trajectory import Trajectory
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "out"
-ROLES = ("train", "validation", "test")
 
 
 def prepare() -> dict[str, Path]:
-    """Writes the files once. The frames are in random order: every twentieth of the 1000 is for validation."""
-    files = {role: OUT / f"ethanol_{role}.h5" for role in ROLES}
+    """rMD17 ethanol, 950, 50 and 1000 frames in random order: every twentieth of the 1000 is for validation."""
+    return _once("ethanol", 20, {"known": "rmd17/ethanol_train.xyz", "test": "rmd17/ethanol_test.xyz"})
+
+
+def prepare_3bpa() -> dict[str, Path]:
+    """3BPA, 450 and 50 frames at 300 K, and the published tests: 1669 frames at 300 K, 2138 at 600 K."""
+    names = {"known": "3bpa/train_300K.xyz", "test": "3bpa/test_300K.npz", "600K": "3bpa/test_600K.npz"}
+    return _once("3bpa", 10, names)
+
+
+def _once(name: str, every: int, sources: dict[str, str]) -> dict[str, Path]:
+    """Writes the files unless they are there. `known` becomes training and, every so many frames, validation."""
+    tests = [role for role in sources if role != "known"]
+    files = {role: OUT / f"{name}_{role}.h5" for role in ("train", "validation", *tests)}
     if not all(path.exists() for path in files.values()):
         shared = Path(os.environ.get("FRAMES_SHARED_DATA", HERE.parents[2] / "shared" / "data"))
-        if not (shared / "rmd17").is_dir():
-            sys.exit(f"reference data not found: {shared / 'rmd17'} (set FRAMES_SHARED_DATA to its parent folder)")
+        for source in sources.values():
+            if not (shared / source).exists():
+                sys.exit(f"reference data not found: {shared / source} (set FRAMES_SHARED_DATA to its folder `data`)")
         OUT.mkdir(exist_ok=True)
-        known, test = (_one(shared / "rmd17" / f"ethanol_{name}.xyz") for name in ("train", "test"))
-        twentieth = np.arange(len(known)) % 20 == 10
-        for role, run in (("train", known[~twentieth]), ("validation", known[twentieth]), ("test", test)):
+        runs = {role: _one(shared / source) for role, source in sources.items()}
+        known = runs.pop("known")
+        held_out = np.arange(len(known)) % every == every // 2
+        for role, run in {"train": known[~held_out], "validation": known[held_out], **runs}.items():
             hdf5.write(files[role], [run], overwrite=True)
     return files
 
