@@ -17,16 +17,14 @@ class Arm:
     Attributes:
         auxiliary: the [auxiliary] table.
         rest: unlabelled frames of the training block are used too.
-        label_factor: labels beyond those of the other arms; `force_difference` takes half as many frames, whose
-            partners are labelled too.
-        nve, motion, ordered, bare: what it asks of a system.
+        label_factor: labels beyond those of the other arms.
+        motion, ordered, bare: what it asks of a system.
     """
 
     name: str
     auxiliary: dict[str, Any]
     rest: bool = False
     label_factor: float = 1.0
-    nve: bool = False
     motion: bool = False
     ordered: bool = False
     bare: bool = False
@@ -34,7 +32,6 @@ class Arm:
     def fits(self, system: System) -> bool:
         """Whether the system can be trained this way."""
         asks = (
-            (self.nve, system.nve),
             (self.motion, system.motion),
             (self.ordered, system.ordered),
             (self.bare, system.bare is not None),
@@ -50,14 +47,10 @@ MAIN = (
     Arm("gaussian", {"task": "gaussian"}),
     Arm("single_frame", {"task": "single_frame"}),
     Arm("dens", {"task": "dens"}),
-    Arm("latent", {"task": "latent"}, rest=True),
-    Arm("force_difference", {"task": "force_difference", "partner_labels": True}, label_factor=0.5, ordered=True),
-    Arm("conservation", {"task": "conservation"}, rest=True, nve=True),
     Arm("newton", {"task": "newton"}, rest=True, motion=True),
     Arm("more_labels", {"task": "none"}, label_factor=2.0),
 )
 LENGTHS = (
-    Arm("curriculum", {"task": "curriculum"}, ordered=True),
     Arm("frames_T2", {"task": "frames", "length": 2}, ordered=True),
     Arm("frames_T3", {"task": "frames", "length": 3}, ordered=True),
     Arm("frames_T2_first", {"task": "frames", "length": 2, "targets": "first"}, ordered=True),
@@ -67,6 +60,7 @@ TRANSFER = Arm("transfer", {"task": "none"})
 NEWTON_FAR = Arm("newton_reach4", {"task": "newton", "reach": 4}, rest=True, motion=True)
 NEWTON_ONLY = Arm("newton_only", {"task": "newton"}, motion=True, bare=True)
 ARMS = {arm.name: arm for arm in (*MAIN, *LENGTHS, TRANSFER, NEWTON_FAR, NEWTON_ONLY)}
+GONE = ("latent", "force_difference", "conservation", "curriculum")  # lost, and were removed; their rows are kept
 
 SMALL = {"backbone": "cartesian", "settings": {"channels": 32, "layers": 2}}
 EQUIFORMER = {

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from plan import ARMS, LENGTHS, MAIN
+from plan import ARMS, GONE, LENGTHS, MAIN
 from systems import BY_NAME, HERE
 
 DOCUMENT = HERE.parents[1] / "docs" / "study.md"
@@ -28,14 +28,17 @@ def write_report(rows: list[dict[str, Any]]) -> None:
         mine = [r for r in rows if (r["backbone"], r["labels"], r["minutes"]) == group]
         parts.append(f"### {heading(group)}\n\n{table(mine, 'force_mae_mev_per_angstrom', 'force MAE, meV/Å')}")
         parts.append(table(mine, "energy_mae_mev", "energy MAE, meV"))
+        parts.append(table([{**r, "steps": r["steps"] / 1000} for r in mine], "steps", "steps made, thousands"))
         plot(mine, group)
     for group in groups:
         mine = [r for r in rows if (r["backbone"], r["labels"], r["minutes"]) == group]
         if found := default_table(mine):
             parts.append(f"### The default against the labels alone: {heading(group)}\n\n{found}")
-    newton = newton_table(rows)
-    if newton:
-        parts.append(f"### Forces from motion\n\n{newton}")
+    parts += [
+        f"### Forces from motion: {minutes:g} min of CPU time\n\n{newton}"
+        for minutes in sorted({r["minutes"] for r in rows})
+        if (newton := newton_table([r for r in rows if r["minutes"] == minutes]))
+    ]
     text = "\n\n".join([*parts, splits(rows)])
     (HERE / "tables.md").write_text(f"Written by run.py from results.json.\n\n{text}\n")
     into_document(text)
@@ -72,7 +75,7 @@ def table(rows: list[dict[str, Any]], key: str, what: str) -> str:
     """Systems across, arms down."""
     values = by_arm(rows, key)
     systems = [name for name in TITLES if name in values]
-    arms = [name for name in ARMS if any(name in values[s] for s in systems) and name != "newton_only"]
+    arms = [name for name in (*ARMS, *GONE) if any(name in values[s] for s in systems) and name != "newton_only"]
     lines = [f"| {what} | " + " | ".join(TITLES[s] for s in systems) + " |", "|---|" + "---|" * len(systems)]
     seeds = [len(values[s].get("none", ())) for s in systems]
     lines.append("| seeds | " + " | ".join(str(n) for n in seeds) + " |")
@@ -103,7 +106,7 @@ def default_table(rows: list[dict[str, Any]]) -> str:
 
 
 def newton_table(rows: list[dict[str, Any]]) -> str:
-    """Labels against motion: 100 labels with it, 100 and 950 without, and no label at all."""
+    """Labels against motion: 100 labels with it, 100 and 950 without, and no label at all. Rows of the same time."""
     wanted = (("none", 100), ("none", 950), ("newton", 100), ("newton_reach4", 100), ("newton_only", 0))
     names = {
         ("newton_only", 0): "no label, `newton`",
@@ -146,7 +149,7 @@ def plot(rows: list[dict[str, Any]], group: Group) -> None:
 
     values = by_arm(rows, "force_mae_mev_per_angstrom")
     systems = [name for name in TITLES if "none" in values.get(name, {})]
-    names = [arm.name for arm in (*MAIN, *LENGTHS)]
+    names = [*(arm.name for arm in (*MAIN, *LENGTHS)), *GONE]
     if not systems:
         return
     columns = min(4, len(systems))

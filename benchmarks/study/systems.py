@@ -41,7 +41,6 @@ class System:
     Attributes:
         prepare: makes its files where they are absent; raises Missing.
         table: the [data] table for a number of labels.
-        nve: every step of constant-energy dynamics, from which forces and kinetic energies follow.
         motion: every step of dynamics from which forces follow; thermostats that scale velocities are allowed.
         ordered: labelled frames have partners of their own; otherwise pairs come from another trajectory.
         uneven: fs; frames follow each other at uneven times up to this.
@@ -55,7 +54,6 @@ class System:
     split: str
     prepare: Callable[[], None]
     table: Callable[[int], dict[str, Any]]
-    nve: bool = False
     motion: bool = False
     ordered: bool = True
     uneven: float | None = None
@@ -216,7 +214,6 @@ def aimd(
     name: str,
     title: str,
     *,
-    nve: bool = False,
     motion: bool = True,
     gap: int = 20,
     part: str = "main",
@@ -232,7 +229,7 @@ def aimd(
         return by_time(name, gap=gap, test_frames=200)(max(1, round(labels / len(files))))
 
     split = f"time blocks, {gap} frames between them"
-    return System(name, title, split, prepare, table, nve=nve, motion=motion, part=part)
+    return System(name, title, split, prepare, table, motion=motion, part=part)
 
 
 def lips(folder: str) -> System:
@@ -284,7 +281,6 @@ def segmented(name: str, title: str, make: Callable[[], None]) -> System:
         SPLIT.format(gap=GAP),
         prepare,
         by_time(f"{name}_segments", SEGMENTS),
-        nve=True,
         motion=True,
         bare=without_labels(f"{name}_segments"),
     )
@@ -330,12 +326,11 @@ SYSTEMS = (
         "time blocks of every known molecule, 50 frames between them",
         isomers,
         isomer_table,
-        nve=True,
         motion=True,
         elsewhere=(("isomers_unknown", str(DATA / "isomers_unknown.h5")),),
     ),
     aimd("ethanol_300K.npz", "aimd_ethanol", "ethanol, plane waves, 300 K"),
-    aimd("CH4_NVE_dpdata.npz", "aimd_methane", "methane, plane waves, NVE", nve=True),
+    aimd("CH4_NVE_dpdata.npz", "aimd_methane", "methane, plane waves, NVE"),
     aimd("HC_mp-1096986_300K.npz", "aimd_hydrocarbon", "hydrocarbon crystal, Langevin, 300 K", motion=False),
     lips("Li3P"),
     lips("beta-Li3PS4"),

@@ -73,20 +73,7 @@ class AuxiliarySection(_Section):
     the training. With "constant" it is the weight throughout. Not given, weight and schedule are those of the task.
     """
 
-    task: Literal[
-        "auto",
-        "none",
-        "frames",
-        "curriculum",
-        "shuffled",
-        "gaussian",
-        "single_frame",
-        "dens",
-        "newton",
-        "conservation",
-        "latent",
-        "force_difference",
-    ] = "auto"
+    task: Literal["auto", "none", "frames", "shuffled", "gaussian", "single_frame", "dens", "newton"] = "auto"
     weight: float | None = Field(default=None, ge=0)
     schedule: Literal["decay", "constant"] | None = None
     decay_end: float = Field(default=0.8, gt=0, le=1)

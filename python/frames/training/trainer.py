@@ -145,8 +145,6 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]["params"], training.clip_gradient)
         self.optimizer.step()
         self.average.update()
-        if self.task is not None:
-            self.task.after_step(self.potential)
         self.step += 1
         return parts
 

@@ -18,7 +18,6 @@ from frames.config import AuxiliarySection, parse_config
 from frames.data.readers.hdf5 import write
 from frames.data.trajectory import Trajectory
 from frames.errors import FramesError
-from frames.training.auxiliary.conservation import kinetic_gain
 from frames.training.auxiliary.newton import motion_forces
 from frames.training.auxiliary.tasks import TASKS, weight_at
 from frames.training.checkpoint import load_checkpoint
@@ -41,7 +40,6 @@ EQUIFORMER: dict[str, Any] = {
         "radial_width": 8,
     },
 }
-NEEDS_LABELS = {"force_difference": {"partner_labels": True}}
 
 
 def make(data: Path, task: str, model: dict[str, Any] = CARTESIAN, /, **sections: Any) -> Trainer:
@@ -49,7 +47,7 @@ def make(data: Path, task: str, model: dict[str, Any] = CARTESIAN, /, **sections
         "output": "unused",
         "data": {"path": str(data), "gap": 20, "labelled": 20, "unlabelled_rest": True, **sections.pop("data", {})},
         "model": model,
-        "auxiliary": {"task": task, **NEEDS_LABELS.get(task, {}), **sections.pop("auxiliary", {})},
+        "auxiliary": {"task": task, **sections.pop("auxiliary", {})},
         "training": {"batch_size": 3, "dtype": "float64", **sections.pop("training", {})},
     }
     config = parse_config(raw, "test")
@@ -80,9 +78,7 @@ def test_the_backbone_learns_from_the_task(morse_file: Path, task: str) -> None:
     assert sum(float(g.abs().sum()) for g in gradients if g is not None) > 1e-3
 
 
-@pytest.mark.parametrize(
-    "task", ["frames", "curriculum", "shuffled", "gaussian", "single_frame", "newton", "latent", "conservation"]
-)
+@pytest.mark.parametrize("task", ["frames", "shuffled", "gaussian", "single_frame", "newton"])
 def test_losses_do_not_depend_on_the_orientation(morse_trajectory: Trajectory, tmp_path: Path, task: str) -> None:
     turn = np.linalg.qr(np.random.default_rng(0).standard_normal((3, 3)))[0]
     turn *= np.sign(np.linalg.det(turn))
@@ -109,20 +105,6 @@ def test_longer_sequences(morse_file: Path, length: int, targets: str) -> None:
     expected = trainer.store.displacements(start, [c[length] for c in chains[:2]])
     torch.testing.assert_close(found[-1], expected)
     trainer.advance()
-
-
-def test_strides_grow_with_the_training(morse_file: Path) -> None:
-    trainer = make(morse_file, "curriculum", training={"steps": 8})
-    trainer.potential.requires_grad_(False)
-    chain = next(iter(trainer.data.chains.values()))
-    asked: list[list[tuple[int, int]]] = []
-    store_batch = trainer.store.batch
-    trainer.store.batch = lambda frames, **options: asked.append(list(frames)) or store_batch(frames, **options)  # type: ignore[method-assign, func-returns-value]
-    for step in range(8):
-        trainer.step = step
-        trainer.task([chain], None, trainer, np.random.default_rng(0))  # type: ignore[misc]
-    apart = [second[0][1] - first[0][1] for first, second in zip(asked[::2], asked[1::2], strict=True)]
-    assert apart == [1, 1, 2, 2, 4, 4, 8, 8]
 
 
 def test_uneven_times_are_scaled_to_one_step(morse_trajectory: Trajectory, tmp_path: Path) -> None:
@@ -156,25 +138,6 @@ def test_unlabelled_frames_of_several_trajectories(morse_file: Path, tmp_path: P
     assert {chain[0][0] for chain in trainer.data.unlabelled} == {1, 2}
     assert len(trainer.data.unlabelled) == 2 * 28
     trainer.advance()
-
-
-def test_conservation_knows_the_kinetic_energy(morse_file: Path) -> None:
-    trainer = make(morse_file, "conservation")
-    run = trainer.data.trajectories[0]
-    chains = trainer.data.unlabelled[:20]
-    lost = [run.energies[c[1][1]] - run.energies[c[4][1]] for c in chains]
-    found = kinetic_gain(trainer.store, chains).numpy()
-    assert np.abs(found - lost).max() < 0.02 * np.abs(lost).max()  # Verlet conserves energy to second order
-
-
-def test_the_slow_copy_follows(morse_file: Path) -> None:
-    trainer = make(morse_file, "latent")
-    trainer.advance()  # which changes no matrix yet
-    before = trainer.task.slow[0].clone()  # type: ignore[union-attr, index]
-    trainer.advance()
-    after, target = trainer.task.slow[0], next(trainer.potential.backbone.parameters())  # type: ignore[union-attr, index]
-    torch.testing.assert_close(after, before + 0.01 * (target - before))
-    assert not torch.equal(after, before)
 
 
 def test_newton_without_any_force_label(tmp_path: Path) -> None:
@@ -218,7 +181,7 @@ def test_newton_refuses_what_is_not_nve(morse_file: Path, tmp_path: Path) -> Non
         make(morse_file, "newton", auxiliary={"stride": 2})
 
 
-@pytest.mark.parametrize("task", ["latent", "gaussian", "dens", "newton"])
+@pytest.mark.parametrize("task", ["frames", "gaussian", "dens", "newton"])
 def test_resumes_bit_for_bit(morse_file: Path, tmp_path: Path, task: str) -> None:
     def run(folder: str, steps: int, resume: bool) -> None:
         raw = {
@@ -250,7 +213,7 @@ def test_no_task_sees_a_held_out_frame(morse_file: Path, task: str) -> None:
     raw = {
         "output": "unused",
         "data": {"path": str(morse_file), "gap": 25, "labelled": 20, "unlabelled_rest": True},
-        "auxiliary": {"task": task, **NEEDS_LABELS.get(task, {})},
+        "auxiliary": {"task": task},
     }
     data = load_training_data(parse_config(raw, "test"))
     held_out = np.array([i for _, i in [*data.validation, *data.test]])
@@ -266,7 +229,7 @@ def test_few_chains_do_not_cost_labels(tmp_path: Path) -> None:
     raw = {
         "output": "unused",
         "data": {"path": str(tmp_path / "thin.h5"), "gap": 2, "labelled": 30},
-        "auxiliary": {"task": "latent"},
+        "auxiliary": {"task": "frames", "length": 2},
     }
     data = load_training_data(parse_config(raw, "test"))
     assert len(data.train) == 30 and len(data.chains) <= 2
@@ -297,11 +260,6 @@ def test_settings_that_clash_are_named(auxiliary: dict[str, Any], message: str) 
     assert message in str(caught.value)
 
 
-def test_force_differences_need_labels_of_both(morse_file: Path) -> None:
-    with pytest.raises(FramesError, match="set partner_labels = true"):
-        make(morse_file, "force_difference", auxiliary={"partner_labels": False})
-
-
 def test_unordered_frames_give_no_pairs(morse_trajectory: Trajectory, tmp_path: Path) -> None:
     order = np.random.default_rng(0).permutation(len(morse_trajectory))
     for name, part in (("train", order[:100]), ("validation", order[100:130])):
@@ -312,9 +270,9 @@ def test_unordered_frames_give_no_pairs(morse_trajectory: Trajectory, tmp_path: 
         raw = {"output": "x", "data": sections, "model": CARTESIAN, "auxiliary": {"task": task, **extra}}
         config = parse_config(raw, "test")
         Trainer(config, load_training_data(config)).advance()
-    raw = {"output": "x", "data": sections, "model": CARTESIAN, "auxiliary": {"task": "latent"}}
+    raw = {"output": "x", "data": sections, "model": CARTESIAN, "auxiliary": {"task": "frames"}}
     config = parse_config(raw, "test")
-    with pytest.raises(FramesError, match=r"auxiliary\.task = 'latent': there are no frames that it could use"):
+    with pytest.raises(FramesError, match=r"auxiliary\.task = 'frames': there are no frames that it could use"):
         Trainer(config, load_training_data(config))
 
 

@@ -129,7 +129,7 @@ def test_padding_changes_nothing_for_mixed_sizes(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("traced_only")
-@pytest.mark.parametrize("task", ["frames", "newton", "latent"])
+@pytest.mark.parametrize("task", ["frames", "newton", "dens"])
 def test_training_is_the_same(morse_file: Path, task: str) -> None:
     data = {**one_molecule(morse_file), "labelled": 30, "unlabelled_rest": True}
     plain, compiled = (trainer(data, task, batch_size=3) for _ in range(2))

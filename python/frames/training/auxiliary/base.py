@@ -53,10 +53,6 @@ class Model(Protocol):
     store: FrameStore
     potential: Potential
 
-    @property
-    def progress(self) -> float:
-        """From 0 to 1 over the training."""
-
     def evaluate(self, batch: Batch) -> Derivatives:
         """Energies, forces and features."""
 
@@ -126,9 +122,6 @@ class AuxiliaryTask(nn.Module, ABC):
             anchor: features and forces of the frames with offset 0, where they are known already.
             random: a function of the seed and the step.
         """
-
-    def after_step(self, potential: Potential) -> None:
-        """Called when the optimizer has changed the potential."""
 
 
 class VectorHead(nn.Module):

@@ -10,18 +10,7 @@ import numpy as np
 from frames.config import AuxiliarySection
 from frames.data.timeline import chains, successive
 from frames.data.trajectory import Integers, Trajectory
-from frames.training.auxiliary import (
-    conservation,
-    curriculum,
-    dens,
-    force_difference,
-    frames,
-    gaussian,
-    latent,
-    newton,
-    shuffled,
-    single_frame,
-)
+from frames.training.auxiliary import dens, frames, gaussian, newton, shuffled, single_frame
 from frames.training.auxiliary.base import AuxiliaryTask, Need, Setting
 
 
@@ -35,15 +24,11 @@ class Entry:
 
 TASKS: Mapping[str, Entry] = {
     "frames": Entry(frames.need, frames.DisplacementTask),
-    "curriculum": Entry(curriculum.need, curriculum.CurriculumTask),
     "shuffled": Entry(shuffled.need, shuffled.ShuffledTask),
     "gaussian": Entry(gaussian.need, gaussian.GaussianTask),
     "single_frame": Entry(single_frame.need, single_frame.SingleFrameTask),
     "dens": Entry(dens.need, dens.DenoisingTask),
     "newton": Entry(newton.need, newton.NewtonTask),
-    "conservation": Entry(conservation.need, conservation.ConservationTask),
-    "latent": Entry(latent.need, latent.LatentTask),
-    "force_difference": Entry(force_difference.need, force_difference.ForceDifferenceTask),
 }
 
 
