@@ -76,6 +76,7 @@ void PairFrames::coeff(int narg, char** arg) {
     error->all(FLERR, std::string("pair_style frames: ") + failure.what());
   }
   load(coefficients);
+  set_scale(1.0);
   announce();
 }
 
@@ -195,13 +196,15 @@ void PairFrames::init_style() {
   // needs all. A list is asked for only because some styles and computes expect every pair style to have one;
   // it is never built.
   neighbor->add_request(this, NeighConst::REQ_FULL | NeighConst::REQ_OCCASIONAL);
-  if (neighbor->exclude && comm->me == 0) {
+  // neighbor->exclude is set only after this, for the run that begins
+  if (neighbor->nex_type + neighbor->nex_group + neighbor->nex_mol > 0 && comm->me == 0) {
     error->warning(FLERR, "pair_style frames: neigh_modify exclude has no effect on this style");
   }
   size_buffers();
   widen_ghost_shell();
   warn_about_masses();
   reported_ = false;
+  watched_step_ = -1;  // atoms may have been moved since the last run, at the same step
   warned_.clear();
 }
 

@@ -46,7 +46,8 @@ class PairFrames : public Pair {
   void write_restart_settings(FILE* file) override;
   void read_restart_settings(FILE* file) override;
 
-  /// "scale": one factor for energies and forces, for `fix adapt`.
+  /// "scale": one factor for energies and forces, for `fix adapt` and `compute fep`, which know it as one
+  /// value for each pair of types, [types + 1][types + 1] with types i <= j. All have to be the same.
   void* extract(const char* name, int& dimensions) override;
 
   int pack_forward_comm(int n, int* list, double* buffer, int pbc_flag, int* pbc) override;
@@ -94,7 +95,10 @@ class PairFrames : public Pair {
   void watch_deviation();
   void watch_distances();
   [[noreturn]] void stop(const std::string& what);
-  double unit() const { return energy_factor_ * scale_; }
+  void set_scale(double value);
+  double scale() const;
+  void check_scale() const;
+  double unit() const { return energy_factor_ * scale(); }
 
   frames::PairSettings settings_;
   frames::PairCoefficients coefficients_;
@@ -102,14 +106,18 @@ class PairFrames : public Pair {
   std::unique_ptr<frames::GraphBuilder> builder_;
   std::unique_ptr<frames::GhostFeatures> ghosts_;
   frames::Output output_;
-  double energy_factor_ = 1.0;        // units of the deck per eV
-  double scale_ = 1.0;                // of fix adapt
+  double energy_factor_ = 1.0;  // units of the deck per eV
+  std::vector<double> scales_;  // [types + 1][types + 1], what `extract` hands out
+  std::vector<double*> scale_rows_;
+  double scale_of_restart_ = 1.0;
   double ghost_cutoff_before_ = 0.0;  // comm_modify cutoff as the user left it
   double ghost_cutoff_set_ = 0.0;     // what it was raised to, 0 if it was not
   bool reported_ = false;
   std::set<std::pair<int, int>> warned_;  // elements whose distances were warned of in this run
   bigint evaluated_step_ = -1;
-  bigint watched_step_ = -1;
+  bigint watched_step_ = -1;  // of this run
+  bigint said_step_ = -1;     // the last step whose deviation was too large, and that deviation
+  double said_deviation_ = 0.0;
   std::int64_t evaluations_ = 0;
   std::int64_t deviations_of_ = -1;  // the evaluation that deviations_ belong to
 

@@ -70,6 +70,7 @@ void PairFrames::compute_step(int eflag, int vflag) {
   if (owners_.size() != at(atom->nlocal + atom->nghost)) {
     stop("atoms or model changed without new neighbour lists; use `run` without `pre no`");
   }
+  check_scale();
   evaluate();
   note_traffic();
   if (!reported_) report_ghost_work();

@@ -90,7 +90,7 @@ void PairFrames::write_restart_settings(FILE* file) {
   put(file, settings_.save);
   put(file, static_cast<std::int32_t>(settings_.stop));
   put(file, static_cast<std::int32_t>(settings_.every));
-  put(file, scale_);
+  put(file, scale());
 }
 
 void PairFrames::read_restart_settings(FILE* file) {
@@ -108,7 +108,7 @@ void PairFrames::read_restart_settings(FILE* file) {
   settings_.save = reader.text();
   settings_.stop = reader.value<std::int32_t>() != 0;
   settings_.every = reader.value<std::int32_t>();
-  scale_ = reader.value<double>();
+  scale_of_restart_ = reader.value<double>();
 }
 
 void PairFrames::write_restart(FILE* file) {
@@ -144,6 +144,7 @@ void PairFrames::read_restart(FILE* file) {
     coefficients_ = {files, coefficients.elements};
     map_types(coefficients.elements);
     make_builder();
+    set_scale(scale_of_restart_);
     announce();
     return;
   }
@@ -155,6 +156,35 @@ void PairFrames::read_restart(FILE* file) {
 }
 
 void* PairFrames::extract(const char* name, int& dimensions) {
-  dimensions = 0;
-  return std::string(name) == "scale" ? &scale_ : nullptr;
+  dimensions = 2;
+  return std::string(name) == "scale" && !scale_rows_.empty() ? scale_rows_.data() : nullptr;
+}
+
+void PairFrames::set_scale(double value) {
+  const std::size_t size = static_cast<std::size_t>(atom->ntypes) + 1;
+  scales_.assign(size * size, value);
+  scale_rows_.clear();
+  for (std::size_t type = 0; type < size; ++type) scale_rows_.push_back(scales_.data() + size * type);
+}
+
+/// That of the first type with an element; without a model that of a restart file.
+double PairFrames::scale() const {
+  for (std::size_t type = 1; type < scale_rows_.size(); ++type) {
+    if (element_of_type_[type] > 0) return scale_rows_[type][type];
+  }
+  return scale_of_restart_;
+}
+
+void PairFrames::check_scale() const {
+  const double wanted = scale();
+  for (std::size_t i = 1; i < scale_rows_.size(); ++i) {
+    for (std::size_t j = i; j < scale_rows_.size(); ++j) {
+      if (element_of_type_[i] <= 0 || element_of_type_[j] <= 0 || scale_rows_[i][j] == wanted) continue;
+      error->all(
+          FLERR,
+          "pair_style frames: scale is {} for atom types {} and {}, but {} for others; a model has one "
+          "factor for all, so give all of its types to fix adapt or compute fep",
+          scale_rows_[i][j], i, j, wanted);
+    }
+  }
 }

@@ -8,7 +8,10 @@ namespace frames {
 
 namespace {
 
-const char* const variable = "frames_energy";
+/// Name of the unscaled energy in the expression: never that of the parameter.
+std::string variable_of(const ForceSettings& settings) {
+  return settings.scale_parameter + "_times";
+}
 
 /// The same force without its scale, which must not be applied twice.
 FramesForce* unscaled(ForceSettings settings) {
@@ -20,11 +23,11 @@ FramesForce* unscaled(ForceSettings settings) {
 }  // namespace
 
 DerivativeImpl::DerivativeImpl(const FramesForce& owner)
-    : owner_(owner), scaled_(owner.settings().scale_parameter + "*" + variable) {
+    : owner_(owner), scaled_(owner.settings().scale_parameter + "*" + variable_of(owner.settings())) {
   const ForceSettings& settings = owner.settings();
   scaled_.addGlobalParameter(settings.scale_parameter, settings.scale_default);
   scaled_.addEnergyParameterDerivative(settings.scale_parameter);
-  scaled_.addCollectiveVariable(variable, unscaled(settings));
+  scaled_.addCollectiveVariable(variable_of(settings), unscaled(settings));
   scaled_.setForceGroup(owner.getForceGroup());
   scaled_impl_ = std::make_unique<OpenMM::CustomCVForceImpl>(scaled_);
 }

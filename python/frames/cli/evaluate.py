@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,6 +14,9 @@ from rich.table import Table
 
 from frames.cli.progress import step_progress
 from frames.errors import FramesError
+
+if TYPE_CHECKING:
+    from frames.data import Trajectory
 
 console = Console()
 
@@ -37,7 +41,6 @@ def evaluate(
 
     The exit status is 1 if a run with --stability breaks.
     """
-    import numpy as np
 
     from frames.data import read
     from frames.evaluation.accuracy import errors, predict
@@ -52,7 +55,7 @@ def evaluate(
     conditions.check()
     opened = open_model(model, backend=backend)  # type: ignore[arg-type]
     whole = read(data, units=units)
-    chosen = [run[_spread(np.arange(len(run)), frames, len(whole))] for run in whole]
+    chosen = _spread(whole, frames)
     if stability and len(whole) != 1:
         raise FramesError(f"--stability: {data} holds {len(whole)} molecules; name a file with one")
     found = _with_bar("scoring", lambda report: predict(opened, chosen, report))
@@ -93,13 +96,20 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _spread(indices: Any, count: int | None, runs: int) -> Any:
-    """At most `count` indices over all runs, evenly spaced."""
+def _spread(runs: Sequence[Trajectory], count: int | None) -> list[Trajectory]:
+    """So many frames, evenly spaced over all runs in a row; runs of which none is taken are left out."""
     import numpy as np
 
-    if count is None or len(indices) <= max(1, count // runs):
-        return indices
-    return np.unique(np.linspace(0, len(indices) - 1, max(1, count // runs)).round().astype(int))
+    lengths = [len(run) for run in runs]
+    if count is None or count >= sum(lengths):
+        return list(runs)
+    taken = np.linspace(0, sum(lengths) - 1, count).round().astype(int)
+    starts = np.cumsum([0, *lengths[:-1]])
+    parts = [
+        run[taken[(taken >= start) & (taken < start + len(run))] - start]
+        for run, start in zip(runs, starts, strict=True)
+    ]
+    return [part for part in parts if len(part)]
 
 
 def _with_bar(name: str, work: Any) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,7 +35,31 @@ def committee_forces(models: Iterable[str | Path], topology_or_elements: Any, **
     weight: dict[str, Any] = {"scale_parameter": WEIGHT, "scale_default": 1 / len(paths)}
     if repeated := sorted(weight.keys() & options.keys()):
         raise FramesError(f"{repeated[0]}: the members of a committee share the parameter {WEIGHT}; leave it out")
+    # each member reads them, and an iterator gives its items once
+    options = {name: list(given) if isinstance(given, Iterator) else given for name, given in options.items()}
+    if isinstance(topology_or_elements, Iterator):
+        topology_or_elements = list(topology_or_elements)
     return [FramesForce(path, topology_or_elements, **options, **weight) for path in paths]
+
+
+def checked_members(forces: Iterable[Any]) -> list[FramesForce]:
+    """The forces as FramesForces.
+
+    Raises FramesError unless they are all that `committee_forces` returned: of the same atoms, each with its weight.
+    """
+    members = [FramesForce.cast(force) for force in forces]
+    count = len(members)
+    alike = len({tuple(force.settings.atoms) for force in members}) == 1
+    weighted = all(
+        force.settings.scale_parameter == WEIGHT and math.isclose(force.settings.scale_default, 1 / count)
+        for force in members
+    )
+    if count < 2 or not alike or not weighted:
+        raise FramesError(
+            f"forces: {count} that are no whole committee; expected all that committee_forces returned, two or more of "
+            "the same atoms, each of which adds its share of the mean"
+        )
+    return members
 
 
 class CommitteeReporter:
@@ -66,10 +92,7 @@ class CommitteeReporter:
         Raises FramesError if the file cannot be written, or an argument cannot be used.
         """
         self._interval = checked_interval(reportInterval)
-        self._forces = [FramesForce.cast(force) for force in forces]
-        atoms = {tuple(force.settings.atoms) for force in self._forces}
-        if len(self._forces) < 2 or len(atoms) > 1:
-            raise FramesError("forces: expected two or more forces of the same atoms, as committee_forces returns them")
+        self._forces = checked_members(forces)
         self._threshold = _checked_threshold(threshold)
         self._owned = isinstance(file, str | Path)
         self._stream = open_output(file, append)
@@ -117,6 +140,6 @@ def _checked_threshold(threshold: Any) -> float:
         if not threshold.unit.is_compatible(unit):
             raise FramesError(f"threshold = {threshold}; expected a force per mole, in kJ/mol/nm")
         threshold = threshold.value_in_unit(unit)
-    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not threshold > 0:
+    if isinstance(threshold, bool) or not isinstance(threshold, Real) or not float(threshold) > 0:
         raise FramesError(f"threshold = {threshold!r}; expected a number above 0, in kJ/mol/nm")
     return float(threshold)

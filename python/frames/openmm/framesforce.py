@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -213,7 +214,7 @@ def _checked_skin(skin: Any) -> float:
         if not skin.unit.is_compatible(openmm.unit.nanometer):
             raise FramesError(f"skin = {skin}; expected a length")
         skin = skin.value_in_unit(openmm.unit.nanometer)
-    if isinstance(skin, bool) or not isinstance(skin, int | float) or not 0 <= skin < math.inf:
+    if isinstance(skin, bool) or not isinstance(skin, Real) or not 0 <= float(skin) < math.inf:
         raise FramesError(f"skin = {skin!r}; expected a length in nm, 0 or more")
     return float(skin)
 

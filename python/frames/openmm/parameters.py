@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from numbers import Real
 from typing import Any
 
 from frames.errors import FramesError
@@ -20,7 +21,7 @@ def checked_parameter(name: Any) -> str:
 
 def checked_scale(scale: Any, parameter: str | None) -> float:
     """The default value. Raises FramesError if it is no finite number, or given without a parameter."""
-    if isinstance(scale, bool) or not isinstance(scale, int | float) or not math.isfinite(scale):
+    if isinstance(scale, bool) or not isinstance(scale, Real) or not math.isfinite(scale):
         raise FramesError(f"scale_default = {scale!r}; expected a finite number")
     if scale != 1 and parameter is None:
         raise FramesError(f"scale_default = {scale!r} without scale_parameter; name the parameter that has this value")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from pathlib import Path
 from typing import IO, Any
 
@@ -70,6 +71,6 @@ def open_output(file: str | Path | IO[str], append: bool) -> IO[str]:
 
 def checked_interval(interval: Any) -> int:
     """Raises FramesError unless it is a number of steps."""
-    if isinstance(interval, bool) or not isinstance(interval, int) or interval < 1:
+    if isinstance(interval, bool) or not isinstance(interval, Integral) or interval < 1:
         raise FramesError(f"reportInterval = {interval!r}; expected a number of steps, 1 or more")
-    return interval
+    return int(interval)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from frames.errors import FramesError
-from frames.openmm.committee import force_deviations
+from frames.openmm.committee import WEIGHT, checked_members, force_deviations
 from frames.openmm.framesforce import FramesForce
 from frames.openmm.reporter import checked_interval
 
@@ -55,9 +55,9 @@ class TrajectoryReporter:
         self._forces = _checked_forces(forces)
         self._velocities = bool(velocities)
         self._file = _open(Path(file), append)
-        if append and ATOM_ENERGIES not in self._file.root:
+        if append and (difference := self._difference()):
             self._file.close()
-            raise FramesError(f"{file}: cannot be continued; expected a file that this reporter has written")
+            raise FramesError(f"{file}: cannot be continued: {difference}")
 
     def describeNextReport(self, simulation: Any) -> dict[str, Any]:
         """Called by `Simulation`."""
@@ -91,6 +91,21 @@ class TrajectoryReporter:
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
+
+    def _difference(self) -> str:
+        """In what the file is no beginning of what will be written, or ""."""
+        root = self._file.root
+        if ATOMS not in root or ATOM_ENERGIES not in root:
+            return "this reporter has not written it"
+        if (atoms := root._f_get_child(ATOMS)[:].tolist()) != self._forces[0].settings.atoms:
+            return f"it has the atoms {atoms} of the model, the force has {self._forces[0].settings.atoms}"
+        for name, what, wanted in (
+            (DEVIATIONS, "deviations of a committee", len(self._forces) > 1),
+            ("velocities", "velocities", self._velocities),
+        ):
+            if (name in root) != wanted:
+                return f"it has {'no ' if wanted else ''}{what}, and {'they' if wanted else 'none'} are to be written"
+        return ""
 
     def _write_header(self, simulation: Any) -> None:
         from mdtraj import Topology
@@ -132,10 +147,8 @@ def _checked_forces(forces: Any) -> list[FramesForce]:
     members = [forces] if FramesForce.isFramesForce(forces) else list(forces) if isinstance(forces, Sequence) else []
     if not members or not all(FramesForce.isFramesForce(force) for force in members):
         raise FramesError(f"forces = {forces!r}; expected a FramesForce, or those that committee_forces returned")
-    found = [FramesForce.cast(force) for force in members]
-    if len({tuple(force.settings.atoms) for force in found}) > 1:
-        raise FramesError("forces: expected forces of the same atoms, as committee_forces returns them")
-    return found
+    alone = len(members) == 1 and FramesForce.cast(members[0]).settings.scale_parameter != WEIGHT
+    return [FramesForce.cast(members[0])] if alone else checked_members(members)
 
 
 def _lengths_and_angles(state: Any) -> tuple[Any, Any]:

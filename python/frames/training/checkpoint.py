@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,13 +69,17 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         raise FramesError(
             f"{path}: no such checkpoint; `frames train` writes best.pt and last.pt into its output folder"
         )
+    if _is_torchscript(path):  # of which torch.load warns, and advises what nobody should do
+        raise FramesError(
+            f"{path}: a TorchScript file, no checkpoint of `frames train`; a model file is used as it is, unexported"
+        )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError) as error:
         reason = str(error).split("\n", 1)[0]
         raise FramesError(f"{path}: not a readable checkpoint of `frames train` ({reason})") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise FramesError(f"{path}: not a checkpoint of `frames train`; a model file is used as it is, without export")
+        raise FramesError(f"{path}: not a checkpoint of `frames train`, which writes best.pt and last.pt")
     if content.get("format_version") != FORMAT_VERSION:
         raise FramesError(
             f"{path}: checkpoint version {content.get('format_version')}, this package reads {FORMAT_VERSION}; "
@@ -84,6 +89,14 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     spec = ModelSpec(given["backbone"], given["settings"], tuple(given["elements"]), given["cutoff"])
     fields = ("model", "averaged", "config", "step", "seconds", "state", "report", "frame")
     return Checkpoint(spec, **{name: content[name] for name in fields})
+
+
+def _is_torchscript(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def averaged_potential(checkpoint: Checkpoint, dtype: torch.dtype = torch.float32) -> Potential:
