@@ -38,9 +38,11 @@ class DataSection(_Section):
     time_step: float | None = Field(default=None, gt=0)  # fs, where the file does not say it
     validation_fraction: float = Field(default=0.1, gt=0, lt=0.5)
     test_fraction: float = Field(default=0.2, ge=0, lt=0.8)
-    gap: int = Field(default=100, ge=0)  # frames left out between two blocks
-    labelled: int | None = Field(default=None, ge=1)  # labelled training frames; all if not given
-    validation_frames: int | None = Field(default=None, ge=1)  # at most as many frames are used in validation
+    gap: int = Field(default=100, ge=0)  # frames left out between two blocks, and around held-out ones in `unlabelled`
+    # labelled training frames, and frames of validation and test at most; all if not given. Of each trajectory with
+    # `path`, of all together with `train`
+    labelled: int | None = Field(default=None, ge=1)
+    validation_frames: int | None = Field(default=None, ge=1)
     test_frames: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
@@ -53,6 +55,17 @@ class DataSection(_Section):
             raise ValueError("validation and test belong to train; path is split by time")
         if self.unlabelled_rest and self.path is None:
             raise ValueError("unlabelled_rest belongs to path; name other trajectories in unlabelled")
+        if self.path is None:
+            given = self.model_fields_set & {"validation_fraction", "test_fraction"}
+            given |= self.model_fields_set & {"gap"} if not self.unlabelled else set()
+            if given:
+                raise ValueError(
+                    f"{', '.join(sorted(given))} belongs to path, which is split by time; train is split already"
+                )
+        if self.validation_fraction + self.test_fraction >= 1:
+            raise ValueError(
+                "validation_fraction and test_fraction leave no frames for training; their sum is 1 or more"
+            )
         return self
 
 
@@ -93,7 +106,13 @@ class AuxiliarySection(_Section):
         for key in ("stride", "partner_labels"):
             if key in given and self.task == "auto":
                 raise ValueError(f"{key} belongs to a task that is named, and task is 'auto'")
+        for key in ("stride", "partner_labels", "weight", "schedule", "decay_end"):
+            if key in given and self.task == "none":
+                raise ValueError(f"{key} belongs to a task, and task is 'none'")
+        if "decay_end" in given and self.schedule == "constant":
+            raise ValueError("decay_end belongs to schedule = 'decay', and schedule is 'constant'")
         for key, tasks in {
+            "stride": ("frames", "gaussian", "newton"),
             "length": ("frames",),
             "targets": ("frames",),
             "longest": ("frames",),
@@ -159,11 +178,12 @@ def load_config(path: str | Path) -> tuple[Config, dict[str, Any]]:
         raise FramesError(f"{path}: not valid TOML: {error}") from None
     config = parse_config(raw, str(path))
     folder = path.resolve().parent
-    data = config.data.model_dump()
+    data = config.data.model_dump(exclude_unset=True)
     for key in ("path", "train", "validation", "test"):
-        if data[key] is not None:
+        if data.get(key) is not None:
             data[key] = _existing(folder, data[key], f"{path}: data.{key}")
-    data["unlabelled"] = [_existing(folder, p, f"{path}: data.unlabelled") for p in data["unlabelled"]]
+    if "unlabelled" in data:
+        data["unlabelled"] = [_existing(folder, p, f"{path}: data.unlabelled") for p in data["unlabelled"]]
     update: dict[str, Any] = {"data": DataSection.model_validate(data), "output": str(folder / config.output)}
     if config.model.start is not None:
         start = _existing(folder, config.model.start, f"{path}: model.start")

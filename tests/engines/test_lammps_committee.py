@@ -188,3 +188,21 @@ def test_one_model_is_no_committee(tmp_path: Path, models: list[Path], options: 
     message = refusal(tmp_path, models[:1], **options)
     assert expected in message
     assert "name two or more model files in pair_coeff" in message
+
+
+def test_structures_of_one_step_are_all_looked_at(tmp_path: Path, models: list[Path]) -> None:
+    """Candidates that are scanned by `run 0`; a run that goes on from the last structure does not report it twice."""
+    atoms = ethanol()
+    write_data(tmp_path / "system.data", atoms, TYPES)
+    scan = "label next\nvariable i loop 4\nrun 0\nrun 0\ndisplace_atoms all random 0.1 0.1 0.1 7${i}\nnext i\n"
+    text = deck(
+        atoms,
+        " ".join(map(str, models)),
+        TYPES,
+        style="frames threshold 1e-6 save seen.extxyz",
+        commands=f"{scan}jump SELF next",
+    )
+    run = run_deck(tmp_path, text)
+    assert run.status == 0, run.output
+    assert run.output.count("WARNING: pair_style frames: step 0: the models disagree by") == 4
+    assert len(ase.io.read(tmp_path / "seen.extxyz", ":")) == 4

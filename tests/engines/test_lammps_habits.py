@@ -128,6 +128,51 @@ def test_fix_adapt_scales_energy_and_forces(tmp_path: Path, model: Path) -> None
             assert scaled.thermo[name][0] == pytest.approx(0.25 * plain.thermo[name][0], rel=1e-9, abs=1e-6)
 
 
+def test_scale_begins_anew_with_the_model(tmp_path: Path, model: Path) -> None:
+    """What fix adapt left behind is gone with new coefficients, as in other styles; a restart file keeps it."""
+    adapt = "variable s equal 0.25\nfix a all adapt 1 pair frames scale * * v_s\nrun 0\nwrite_restart r\nunfix a\n"
+    again = f"pair_style frames\npair_coeff * * {model} O C H\nrun 0"
+    write_data(tmp_path / "system.data", crystal(), TYPES)
+    text = deck(crystal(), model, TYPES, commands=f"run 0\n{adapt}run 0\n{again}")
+    energies = [float(row.split()[1]) for row in succeed(tmp_path, text).output.splitlines() if row.startswith("    ")]
+    plain, scaled, left, new = energies[:4]
+    assert (scaled, left, new) == pytest.approx((0.25 * plain, 0.25 * plain, plain), rel=1e-12)
+    restarted = succeed(tmp_path, RESTARTED.format(name="r", model=""))
+    assert restarted.thermo["PotEng"][0] == pytest.approx(0.25 * plain, rel=1e-12)
+    restarted = succeed(tmp_path, RESTARTED.format(name="r", model=f"pair_style frames\npair_coeff * * {model} O C H"))
+    assert restarted.thermo["PotEng"][0] == pytest.approx(plain, rel=1e-12)
+
+
+def test_free_energy_perturbation(tmp_path: Path, model: Path) -> None:
+    """compute fep evaluates a scaled model beside the run, which it leaves as it was."""
+    plain = run_lammps(tmp_path / "plain", crystal(), model, TYPES)
+    settings = "variable d equal 0.01\ncompute f all fep 300 pair frames scale * * v_d"
+    for ranks in (1, 2):
+        write_data(tmp_path / "system.data", crystal(), TYPES)
+        text = deck(crystal(), model, TYPES, settings=settings).replace("vol\n", "vol c_f[1]\n", 1)
+        assert "c_f[1]" in text
+        run = succeed(tmp_path, text, ranks)
+        assert run.thermo["c_f[1]"][0] == pytest.approx(0.01 * plain.thermo["PotEng"][0], rel=1e-9)
+        assert np.abs(run.forces - plain.forces).max() < 1e-11
+
+
+def test_one_scale_for_all_types(tmp_path: Path, model: Path) -> None:
+    settings = "variable s equal 0.25\nfix a all adapt 1 pair frames scale 1 2*3 v_s"
+    write_data(tmp_path / "system.data", crystal(), TYPES)
+    run = run_deck(tmp_path, deck(crystal(), model, TYPES, settings=settings))
+    assert run.status != 0
+    assert "scale is 0.25 for atom types 1 and 2, but 1 for others; a model has one factor for all" in run.output
+
+
+def test_exclusions_are_warned_of_where_they_are(tmp_path: Path, model: Path) -> None:
+    warning = "WARNING: pair_style frames: neigh_modify exclude has no effect on this style"
+    write_data(tmp_path / "system.data", crystal(), TYPES)
+    for command, times in (("", 0), ("neigh_modify exclude type 1 2", 1), ("neigh_modify exclude group all all", 1)):
+        again = "run 0\nneigh_modify exclude none\nrun 0"
+        run = succeed(tmp_path, deck(crystal(), model, TYPES, settings=command, commands=again))
+        assert run.output.count(warning) == times, command
+
+
 def test_hybrid_scaled(tmp_path: Path, model: Path) -> None:
     plain = run_lammps(tmp_path / "plain", crystal(), model, TYPES)
     text = deck(crystal(), model, TYPES, style="hybrid/scaled 0.5 frames 1.0 zero 4.0")

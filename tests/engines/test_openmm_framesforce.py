@@ -131,6 +131,14 @@ def test_scale_parameter_and_its_derivative(double: Path, platform: str) -> None
         assert unasked.asdict().get("lambda_model", 0.0) == 0  # OpenCL leaves it out
 
 
+@pytest.mark.parametrize("name", ["frames_energy", "E", "energy", "s", "s_times"])
+def test_no_name_of_the_parameter_is_taken(double: Path, name: str) -> None:
+    case = CASES["ethanol"]
+    force = FramesForce(double, topology_of(case), scale_parameter=name, scale_default=0.5)
+    force.addEnergyParameterDerivative(name)
+    assert energy_of(context_of(force, case, "Reference")) == pytest.approx(0.5 * reference(double, case)[0], abs=1e-7)
+
+
 @pytest.mark.parametrize("platform", ["CPU", "OpenCL"])
 def test_subset_beside_other_forces_in_a_group(double: Path, platform: str) -> None:
     case = CASES["crystal"]

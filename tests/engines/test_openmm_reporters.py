@@ -132,7 +132,7 @@ def make_committee_reporter(**options: Any) -> Any:
         (make_committee, {"models": [MODEL]}, "a committee of 1 model.s.; expected two or more model files"),
         (make_committee, {"models": MODEL}, "a committee of 1 model.s.; expected two or more model files"),
         (make_committee, {"scale_parameter": "s"}, "scale_parameter: the members of a committee share the parameter"),
-        (make_committee_reporter, {"forces": []}, "forces: expected two or more forces of the same atoms"),
+        (make_committee_reporter, {"forces": []}, "forces: 0 that are no whole committee; expected all that"),
         (make_committee_reporter, {"threshold": -1}, "threshold = -1; expected a number above 0, in kJ/mol/nm"),
         (make_committee_reporter, {"threshold": 1 * openmm.unit.kelvin}, "threshold = 1 K; expected a force per mole"),
     ],
@@ -140,3 +140,29 @@ def make_committee_reporter(**options: Any) -> Any:
 def test_refuses(make: Callable[..., Any], options: dict[str, Any], message: str) -> None:
     with pytest.raises(FramesError, match=message):
         make(**options)
+
+
+def test_members_that_add_up_to_no_mean_are_refused() -> None:
+    alone = [FramesForce(MODEL, ethanol().numbers, periodic=False) for _ in range(2)]
+    with pytest.raises(FramesError, match="forces: 2 that are no whole committee"):
+        CommitteeReporter(io.StringIO(), 1, alone)
+
+
+def test_a_committee_reads_iterators_once() -> None:
+    forces = committee_forces(
+        (MODEL, MODEL), iter(ethanol().numbers), periodic=False, atoms=iter([0, 1, 2]), bonds=iter([(0, 1)])
+    )
+    assert [(force.settings.atoms, len(force.settings.bonds)) for force in forces] == [([0, 1, 2], 1)] * 2
+
+
+def test_numbers_of_numpy() -> None:
+    FramesForce(
+        MODEL,
+        ethanol().numbers,
+        periodic=False,
+        skin=np.float32(0.1),
+        scale_parameter="s",
+        scale_default=np.float64(0.5),
+    )
+    make_reporter(reportInterval=np.int64(10))
+    make_committee_reporter(threshold=np.float32(5.0))

@@ -110,19 +110,33 @@ def test_a_file_is_continued_or_replaced(tmp_path: Path) -> None:
 def test_refuses(tmp_path: Path) -> None:
     force = FramesForce(MODEL, topology_of(ethanol()))
     part = FramesForce(MODEL, topology_of(ethanol()), atoms=[0, 1])
-    other = tmp_path / "other.h5"
+    members = committee_forces([MODEL, MODEL.parent / "member_2.pt"], topology_of(ethanol()))
+    other, begun = tmp_path / "other.h5", tmp_path / "begun.h5"
     with mdtraj.formats.HDF5TrajectoryFile(str(other), "w") as stream:
         stream.write(np.zeros((1, 9, 3)))
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"file": tmp_path / "run.dcd"}, r"run.dcd: expected a name that ends in .h5"),
         ({"file": tmp_path / "absent" / "run.h5"}, r"run.h5: cannot be written"),
         ({"append": True}, "run.h5: no such file; expected the trajectory that is to be continued"),
-        ({"file": other, "append": True}, "other.h5: cannot be continued; expected a file that this reporter"),
+        ({"file": other, "append": True}, "other.h5: cannot be continued: this reporter has not written it"),
+        (
+            {"file": begun, "append": True, "forces": part},
+            r"it has the atoms \[0, 1, .* of the model, the force has \[0",
+        ),
+        ({"file": begun, "append": True, "velocities": True}, "it has no velocities, and they are to be written"),
+        ({"file": begun, "append": True, "forces": members}, "it has no deviations of a committee, and they are to be"),
         ({"reportInterval": 0}, "reportInterval = 0; expected a number of steps"),
         ({"forces": []}, r"forces = \[\]; expected a FramesForce, or those that committee_forces returned"),
         ({"forces": openmm.HarmonicBondForce()}, "expected a FramesForce, or those that committee_forces returned"),
-        ({"forces": [force, part]}, "forces: expected forces of the same atoms"),
+        ({"forces": [force, part]}, "forces: 2 that are no whole committee; expected all that committee_forces"),
+        ({"forces": [force, force]}, "forces: 2 that are no whole committee"),
+        ({"forces": members[:1]}, "forces: 1 that are no whole committee"),
+        ({"forces": members[0]}, "forces: 1 that are no whole committee"),
     ]
+    simulation = simulation_of(ethanol(), force)
+    simulation.reporters.append(TrajectoryReporter(begun, np.int64(1), force))
+    simulation.step(1)
+    simulation.reporters.pop().close()
     for options, message in wrong:
         settings = {"file": tmp_path / "run.h5", "reportInterval": 1, "forces": force, **options}
         with pytest.raises(FramesError, match=message):

@@ -9,6 +9,7 @@ import pytest
 from frames.config import load_config
 from frames.errors import FramesError
 
+SPLIT = 'output = "run"\n[data]\ntrain = "data.npz"\nvalidation = "data.npz"\n'
 GOOD = 'output = "run"\n[data]\npath = "data.npz"\n'
 
 
@@ -44,6 +45,12 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ('output = "run"\n[data]\npath = "gone.npz"\n', "data.path = 'gone.npz': no such file"),
         (GOOD + 'unlabelled = ["gone.npz"]\n', "data.unlabelled = 'gone.npz': no such file"),
         ("output = run\n", "not valid TOML"),
+        (SPLIT + "gap = 5\n", "gap belongs to path, which is split by time; train is split already"),
+        (SPLIT + "test_fraction = 0.1\n", "test_fraction belongs to path, which is split by time"),
+        (GOOD + "validation_fraction = 0.4\ntest_fraction = 0.7\n", "leave no frames for training"),
+        (GOOD + '[auxiliary]\ntask = "none"\nweight = 0.1\n', "weight belongs to a task, and task is 'none'"),
+        (GOOD + '[auxiliary]\ntask = "dens"\nstride = 2\n', "stride belongs to the task frames or gaussian or newton"),
+        (GOOD + '[auxiliary]\nschedule = "constant"\ndecay_end = 0.5\n', "decay_end belongs to schedule = 'decay'"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:

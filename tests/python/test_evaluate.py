@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from frames.cli.evaluate import _spread
 from frames.data.readers.hdf5 import write
 from frames.data.trajectory import Trajectory
 from frames.errors import FramesError
@@ -119,3 +120,12 @@ def test_what_cannot_be_scored_is_said(labelled: Trajectory, tmp_path: Path) -> 
         predict(model, [strange])
     with pytest.raises(FramesError, match="picoseconds = -1"):
         run_stability(MODEL, labelled, Conditions(picoseconds=-1.0))
+
+
+def test_frames_are_spread_over_all_runs(labelled: Trajectory) -> None:
+    runs = [labelled[np.arange(6)], labelled[np.arange(2)]]
+    assert [len(run) for run in _spread(runs, None)] == [6, 2]
+    assert [len(run) for run in _spread(runs, 100)] == [6, 2]
+    assert [len(run) for run in _spread(runs, 4)] == [3, 1]
+    (one,) = _spread(runs, 1)
+    assert len(one) == 1

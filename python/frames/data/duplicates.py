@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from frames.data.trajectory import Floats, Integers, Trajectory
 
@@ -10,8 +11,9 @@ from frames.data.trajectory import Floats, Integers, Trajectory
 def find_duplicates(a: Trajectory, b: Trajectory | None = None, tolerance: float = 1e-4) -> Integers:
     """Pairs of frames with the same atoms at the same places.
 
-    Positions are compared as stored: the same geometry turned or moved is not found. Consecutive frames of MD
-    at 0.5 fs differ by 0.01 Å, rounding in text files by 1e-5 Å or less.
+    Positions are compared as stored, in periodic directions up to lattice vectors: files differ in which image of an
+    atom they hold. The same geometry turned or moved is not found. Consecutive frames of MD at 0.5 fs differ by 0.01 Å,
+    rounding in text files by 1e-5 Å or less.
 
     Args:
         b: the other data set; None compares `a` with itself.
@@ -23,12 +25,35 @@ def find_duplicates(a: Trajectory, b: Trajectory | None = None, tolerance: float
     other = a if b is None else b
     if not np.array_equal(a.atomic_numbers, other.atomic_numbers) or len(a) == 0 or len(other) == 0:
         return np.empty((0, 2), np.int64)
-    first, second = a.positions.reshape(len(a), -1), other.positions.reshape(len(other), -1)
+    periodic = np.array(a.pbc) & np.array(other.pbc)
+    first, second = (_without_images(run, a, periodic) for run in (a, other))
     candidates = _near_in_projection(first, second, tolerance)
     if b is None:
         candidates = candidates[candidates[:, 0] < candidates[:, 1]]
-    same = [(i, j) for i, j in candidates.tolist() if np.abs(first[i] - second[j]).max(initial=0.0) <= tolerance]
+    same = [(i, j) for i, j in candidates.tolist() if _largest_difference(a, other, i, j, periodic) <= tolerance]
     return np.array(sorted(same), dtype=np.int64).reshape(-1, 2)
+
+
+def _without_images(run: Trajectory, scale: Trajectory, periodic: NDArray[np.bool_]) -> Floats:
+    """[T,K] coordinates that are the same for all images of an atom, none of which changes faster than a position.
+
+    Of a fractional coordinate f they are cos 2πf and sin 2πf, divided by the largest slope, 2π √3 ‖∇f‖, that the cell
+    of `scale` gives them; where only some directions are periodic, the others are left to the comparison of candidates.
+    """
+    if not periodic.any() or run.cells is None or scale.cells is None:
+        return run.positions.reshape(len(run), -1)
+    slope = 2 * np.pi * np.sqrt(3) * np.linalg.norm(np.linalg.inv(scale.cells[0]), axis=0)[periodic]
+    angles = 2 * np.pi * (run.positions @ np.linalg.inv(run.cells))[:, :, periodic]
+    return np.concatenate([np.cos(angles) / slope, np.sin(angles) / slope], axis=2).reshape(len(run), -1)
+
+
+def _largest_difference(a: Trajectory, b: Trajectory, i: int, j: int, periodic: NDArray[np.bool_]) -> float:
+    """Å, of any coordinate of two frames, lattice vectors of the first taken off."""
+    difference = b.positions[j] - a.positions[i]
+    if periodic.any() and a.cells is not None:
+        images = np.round(difference @ np.linalg.inv(a.cells[i])) * periodic
+        difference = difference - images @ a.cells[i]
+    return float(np.abs(difference).max(initial=0.0))
 
 
 def _near_in_projection(first: Floats, second: Floats, tolerance: float) -> Integers:

@@ -15,6 +15,9 @@ from frames.data.timeline import looks_consecutive, pairs
 from frames.data.trajectory import Integers, Trajectory
 from frames.errors import FramesError
 
+MOST_BACKWARD = 0.05
+"""Fraction of the steps in a file that may lead back in time."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -66,13 +69,15 @@ def split_by_time(trajectory: Trajectory, train: float, validation: float, test:
         gap: frames left out between two blocks.
 
     Raises:
-        FramesError: if the order of the frames is unknown, or the blocks need more frames than there are.
+        FramesError: if the order of the frames is unknown or is not that of the file, or the blocks need more frames
+            than there are.
     """
     if not trajectory.ordered:
         raise FramesError(
             f"{trajectory.source or 'trajectory'}: the order of the frames is unknown, so they cannot be "
             "split by time; give the time step in fs if they are consecutive"
         )
+    _require_file_order(trajectory)
     if gap < 0:
         raise FramesError(f"the gap must be a number of frames, got {gap}")
     parts = [size for size in (train, validation, test) if size > 0]
@@ -84,6 +89,22 @@ def split_by_time(trajectory: Trajectory, train: float, validation: float, test:
         start += size + (gap if size else 0)
     kind = f"time blocks, {gap} frames between them"
     return Split(blocks[0], blocks[1], blocks[2], kind, gap, trajectory.runs)
+
+
+def _require_file_order(trajectory: Trajectory) -> None:
+    """Raises FramesError for shuffled frames, whose blocks would lie among each other in time.
+
+    Some steps backward are those of a file made of several pieces.
+    """
+    assert trajectory.times is not None
+    inside = np.diff(trajectory.runs) == 0 if len(trajectory.runs) else np.ones(len(trajectory) - 1, bool)
+    backward = (np.diff(trajectory.times) < 0) & inside
+    if backward.sum() > MOST_BACKWARD * max(1, inside.sum()):
+        raise FramesError(
+            f"{trajectory.source or 'trajectory'}: the frames are not stored in the order of their times (frame "
+            f"{int(np.argmax(backward)) + 1} is earlier than the one before it, as are {backward.sum()} in all), so "
+            "they cannot be split into blocks of time; sort them by time"
+        )
 
 
 def split_random(trajectory: Trajectory, train: float, validation: float, test: float, seed: int = 0) -> Split:

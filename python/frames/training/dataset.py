@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ase.data import chemical_symbols
 
 from frames.config import AuxiliarySection, Config
 from frames.data.duplicates import find_duplicates
@@ -96,8 +97,12 @@ def _load(config: Config, reader: Reader) -> TrainingData:
     need = need_of(config.auxiliary)
     data = _by_time(config, need, reader) if section.path else _as_given(config, need, reader)
     data.auxiliary = config.auxiliary
+    _require_trained_elements(data, config)
     for path in section.unlabelled:
         _add_unlabelled(data, reader(path, ordered=True), need, config, path)
+    if config.training.virial_weight > 0:
+        for t in sorted({t for t, _ in data.train}):
+            _require_virials(data.trajectories[t])
     data.anchor = 0 if need is None else need.anchor
     _check_roles(data)
     if any(t in data.force_weights for t, _ in data.train):
@@ -230,10 +235,39 @@ def _drop_repeated(data: TrainingData) -> None:
         data.split += f", {before - len(data.train)} training frames dropped that occur in validation or test"
 
 
+def _require_trained_elements(data: TrainingData, config: Config) -> None:
+    """Raises FramesError for held-out frames with elements that no training frame has.
+
+    The model would list them as its own, with parameters that nothing has determined. A checkpoint to go on from may
+    know them.
+    """
+    trained = {int(z) for t, _ in data.train for z in data.trajectories[t].atomic_numbers}
+    if config.model.start is not None:
+        return
+    for t, _ in [*data.validation, *data.test]:
+        run = data.trajectories[t]
+        strange = sorted({int(z) for z in run.atomic_numbers} - trained)
+        if strange:
+            raise FramesError(
+                f"{run.source or 'held-out frames'}: {', '.join(chemical_symbols[z] for z in strange)} in frames for "
+                "validation or test, but in no training frame; train with all elements, or leave those frames out"
+            )
+
+
+def _require_virials(run: Trajectory) -> None:
+    """Raises FramesError for training frames without them."""
+    if run.virials is None:
+        raise FramesError(
+            f"training.virial_weight is above 0, but {run.source or 'a trajectory'} has no virials or stresses; "
+            "leave the weight out, or give data that have them"
+        )
+
+
 def _add_unlabelled(
     data: TrainingData, runs: Sequence[Trajectory], need: Need | None, config: Config, path: str
 ) -> None:
-    """Chains of an ordered trajectory, without those that touch a validation or test frame."""
+    """Chains of an ordered trajectory, without those that come within data.gap frames of a validation or test frame."""
+    gap = config.data.gap
     known = {int(z) for run in data.trajectories for z in run.atomic_numbers}
     for run in runs:
         strange = sorted({int(z) for z in run.atomic_numbers} - known)
@@ -245,9 +279,23 @@ def _add_unlabelled(
             if data.trajectories[other].atoms == run.atoms:
                 held |= {int(i) for i, _ in find_duplicates(run, data.trajectories[other])}
         data.trajectories.append(run)
-        away = np.setdiff1d(np.arange(len(run)), list(held))
+        away = _away_from(sorted(held), run, gap)
+        if held:
+            data.split += (
+                f", {len(run) - len(away)} unlabelled frames left out within {gap} frames of {len(held)} that "
+                "validation or test hold too"
+            )
         if need is not None and TASKS[config.auxiliary.task].make.unlabelled:
             data.unlabelled += _chains(t, run, need, away, config.training.seed).values()
+
+
+def _away_from(held: Sequence[int], run: Trajectory, gap: int) -> Integers:
+    """Frames of a trajectory that lie more than `gap` frames from the held ones of the same run."""
+    frames = np.arange(len(run))
+    near = np.zeros(len(run), bool)
+    for i in held:
+        near |= (np.abs(frames - i) <= gap) & (run.runs == run.runs[i])
+    return frames[~near]
 
 
 def _check_roles(data: TrainingData) -> None:

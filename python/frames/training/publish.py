@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 
 from frames.artifact import Metadata
+from frames.errors import FramesError
 from frames.export import Structure, export
 from frames.training.checkpoint import averaged_potential, load_checkpoint
 
@@ -15,7 +16,12 @@ from frames.training.checkpoint import averaged_potential, load_checkpoint
 def export_checkpoint(
     checkpoint: str | Path, output: str | Path, dtype: Literal["float32", "float64"] = "float32"
 ) -> Metadata:
-    """Writes the averaged parameters of a checkpoint as model file. Raises FramesError as the two steps do."""
+    """Writes the averaged parameters of a checkpoint as model file.
+
+    Raises FramesError as the two steps do, and for an output that is the checkpoint.
+    """
+    if Path(output).resolve() == Path(checkpoint).resolve():
+        raise FramesError(f"{output}: is the checkpoint itself, which a model file cannot replace; choose another name")
     loaded = load_checkpoint(checkpoint)
     frame = loaded.frame
     structure = Structure(

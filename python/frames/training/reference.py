@@ -10,6 +10,7 @@ from ase.data import chemical_symbols
 
 from frames.data.graph import neighbour_list
 from frames.data.trajectory import Trajectory
+from frames.errors import FramesError
 from frames.training.batch import FrameIndex
 
 Floats = npt.NDArray[np.float64]
@@ -66,7 +67,10 @@ def force_scale(trajectories: Sequence[Trajectory], frames: Sequence[FrameIndex]
 def average_neighbours(
     trajectories: Sequence[Trajectory], frames: Sequence[FrameIndex], cutoff: float, sample: int = 32
 ) -> float:
-    """Mean number of neighbours within the cutoff, over a sample of the frames."""
+    """Mean number of neighbours within the cutoff, over a sample of the frames; at least 1.
+
+    Raises FramesError where no atom of several has a neighbour.
+    """
     chosen = [frames[i] for i in np.linspace(0, len(frames) - 1, min(sample, len(frames))).astype(int)]
     edges = atoms = 0
     for t, i in chosen:
@@ -74,6 +78,8 @@ def average_neighbours(
         cell = None if run.cells is None else run.cells[i]
         edges += neighbour_list(run.positions[i], cell, run.pbc, cutoff)[0].shape[1]
         atoms += len(run.atomic_numbers)
+    if edges == 0 and any(trajectories[t].atoms > 1 for t, _ in chosen):
+        raise FramesError(f"model.cutoff = {cutoff:g}: no atom has a neighbour within it; it is a length in Å, as 5.0")
     return max(edges / atoms, 1.0)
 
 

@@ -379,7 +379,7 @@ class Trainer:
         if not math.isfinite(loss):
             raise FramesError(
                 f"the loss is {loss} at step {self.step}: lower training.learning_rate or look for wrong labels "
-                "with `frames data inspect`; the last checkpoint is intact"
+                "with `frames data inspect`; a checkpoint that was written before is intact"
             )
 
 

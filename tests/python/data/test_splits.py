@@ -79,6 +79,14 @@ def test_unordered_data_is_not_split_by_time(unordered: Trajectory) -> None:
         split_by_time(unordered, 0.8, 0.1, 0.1)
 
 
+def test_order_of_the_file_is_that_of_time(toy: Trajectory) -> None:
+    """But for a few steps back, where a file is made of several pieces."""
+    pieces = replace(toy, times=np.concatenate([np.arange(200), np.arange(200)]) * 0.5)
+    assert len(split_by_time(pieces, 0.7, 0.1, 0.2, gap=10).train) == 266
+    with pytest.raises(FramesError, match=r"not stored in the order of their times \(frame 1 is earlier than the one"):
+        split_by_time(toy[::-1], 0.7, 0.1, 0.2)
+
+
 def test_random_split_of_unordered_data(unordered: Trajectory) -> None:
     split = split_random(unordered, 0.5, 50, 0.25, seed=3)
     joined = np.concatenate([split.train, split.validation, split.test])

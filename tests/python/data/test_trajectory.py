@@ -184,3 +184,20 @@ def test_displacements_take_the_nearest_image() -> None:
     positions = np.stack([start, start + moved + cell[0] - cell[2]])
     trajectory = Trajectory(np.array([1, 1]), positions, cells=cell, pbc=(True,) * 3)
     np.testing.assert_allclose(displacements(trajectory, np.array([[0, 1]]))[0], moved, atol=1e-12)
+
+
+@pytest.mark.parametrize("pbc", [(True, True, True), (True, False, True)])
+def test_duplicates_in_another_image(toy: Trajectory, pbc: tuple[bool, bool, bool]) -> None:
+    """Files differ in which image of an atom they hold."""
+    random = np.random.default_rng(0)
+    cells = np.array([[6.0, 0, 0], [1.5, 7, 0], [-1, 2, 8]]) * (1 + 0.01 * random.random((len(toy), 1, 1)))
+    run = replace(toy, cells=cells, pbc=pbc)
+    images = random.integers(-2, 3, (20, toy.atoms, 3)) * pbc
+    other = run[np.arange(100, 120)]
+    moved = replace(other, positions=other.positions + images @ cells[100:120] + random.normal(0, 1e-6, (20, 1, 3)))
+    assert find_duplicates(run, moved).tolist() == [[100 + k, k] for k in range(20)]
+    elsewhere = replace(other, positions=other.positions + 0.5 * cells[100:120, :1])
+    assert len(find_duplicates(run, elsewhere)) == 0
+    if not all(pbc):
+        across = replace(other, positions=other.positions + cells[100:120, 1:2])
+        assert len(find_duplicates(run, across)) == 0

@@ -27,6 +27,7 @@ from frames.errors import FramesError
 from frames.training.checkpoint import averaged_potential, load_checkpoint, save_checkpoint
 from frames.training.dataset import load_training_data
 from frames.training.loop import Run
+from frames.training.publish import export_checkpoint
 from frames.training.trainer import Trainer
 
 SMALL = {"channels": 16, "layers": 1, "radial_functions": 6}
@@ -148,7 +149,10 @@ def test_the_model_knows_how_close_atoms_came_in_training(morse_file: Path, tmp_
 
 
 def test_unlabelled_pairs_from_another_file(morse_trajectory: Trajectory, tmp_path: Path) -> None:
-    """Unordered labelled frames, as MD17 has them, with an ordered trajectory beside; repeated frames are dropped."""
+    """Unordered labelled frames, as MD17 has them, with an ordered trajectory beside.
+
+    Repeated frames are dropped, and of the trajectory everything within the gap of a held-out frame.
+    """
     shuffled = np.random.default_rng(0).permutation(300)
     files = {name: tmp_path / f"{name}.h5" for name in ("train", "validation", "pairs")}
     write(files["train"], [replace(morse_trajectory[shuffled[:100]], times=None)])
@@ -159,14 +163,18 @@ def test_unlabelled_pairs_from_another_file(morse_trajectory: Trajectory, tmp_pa
         "train": str(files["train"]),
         "validation": str(files["validation"]),
         "unlabelled": [str(files["pairs"])],
+        "gap": 2,
     }
     data = load_training_data(parse_config(raw, "test"))
     assert len(data.train) == 90 and data.report["dropped_from_training"] == 10
-    held_out = {data.trajectories[t].positions[i].tobytes() for t, i in data.validation}
-    for chain in data.unlabelled:
-        for t, i in chain:
-            assert data.trajectories[t].positions[i].tobytes() not in held_out
-    assert 0 < len(data.unlabelled) < 99
+    held_out = shuffled[90:120] - 100
+    held_out = held_out[(held_out >= 0) & (held_out < 100)]  # what the trajectory shows of them
+    seen = np.array([i for chain in data.unlabelled for _, i in chain])
+    assert 10 < len(data.unlabelled) < 90
+    assert np.abs(seen[:, None] - held_out).min() == 3
+    assert (
+        f"unlabelled frames left out within 2 frames of {len(held_out)} that validation or test hold too" in data.split
+    )
     execute(raw)
     lines = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
     assert float(lines[1].split(",")[6]) > 0  # the auxiliary loss
@@ -269,3 +277,35 @@ def test_config_files_work(morse_file: Path, tmp_path: Path) -> None:
     raw = table(morse_file, tmp_path / "run")
     path.write_text(toml(raw))
     assert load_config(path)[1] == raw
+
+
+def test_data_that_cannot_be_used_is_named(morse_trajectory: Trajectory, tmp_path: Path) -> None:
+    """Shuffled times, elements that only held-out frames have, missing virials, a cutoff in nm."""
+
+    def refused(data: dict[str, Any], message: str, **sections: Any) -> None:
+        raw = table(Path("unused"), tmp_path / "run", **sections)
+        raw["data"] = {role: str(path) for role, path in data.items()}
+        with pytest.raises(FramesError, match=message):
+            execute(raw)
+
+    files = {name: tmp_path / f"{name}.h5" for name in ("plain", "shuffled", "sulphur")}
+    write(files["plain"], [morse_trajectory])
+    write(files["shuffled"], [morse_trajectory[np.random.default_rng(0).permutation(400)]])
+    write(files["sulphur"], [replace(morse_trajectory, atomic_numbers=np.array([16, 1, 1, 6]))])
+    plain = {"path": files["plain"]}
+    refused({"path": files["shuffled"]}, r"shuffled\.h5: the frames are not stored in the order of their times")
+    refused({"train": files["plain"], "validation": files["sulphur"]}, "S in frames for validation or test, but in no")
+    refused(plain, "virial_weight is above 0, but .*plain.* has no virials", training={"virial_weight": 1.0})
+    refused(plain, "cutoff = 0.4: no atom has a neighbour within it; it is a length in Å", model={"cutoff": 0.4})
+
+
+def test_what_export_refuses(morse_file: Path, tmp_path: Path) -> None:
+    execute(table(morse_file, tmp_path / "run", training={"steps": 2}))
+    best, model = tmp_path / "run" / "best.pt", tmp_path / "model.pt"
+    content = best.read_bytes()
+    with pytest.raises(FramesError, match=r"best\.pt: is the checkpoint itself, which a model file cannot replace"):
+        export_checkpoint(best, best)
+    assert best.read_bytes() == content
+    export_checkpoint(best, model)
+    with pytest.raises(FramesError, match=r"model\.pt: a TorchScript file, no checkpoint of `frames train`"):
+        export_checkpoint(model, tmp_path / "other.pt")
