@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 
+#include "atom.h"
 #include "comm.h"
 #include "error.h"
 #include "lammps/pair_frames.h"
