@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -134,8 +135,8 @@ def test_scale_begins_anew_with_the_model(tmp_path: Path, model: Path) -> None:
     again = f"pair_style frames\npair_coeff * * {model} O C H\nrun 0"
     write_data(tmp_path / "system.data", crystal(), TYPES)
     text = deck(crystal(), model, TYPES, commands=f"run 0\n{adapt}run 0\n{again}")
-    energies = [float(row.split()[1]) for row in succeed(tmp_path, text).output.splitlines() if row.startswith("    ")]
-    plain, scaled, left, new = energies[:4]
+    energies = re.findall(r"^ +0 +(\S+) ", succeed(tmp_path, text).output, re.MULTILINE)
+    plain, scaled, left, new = map(float, energies)
     assert (scaled, left, new) == pytest.approx((0.25 * plain, 0.25 * plain, plain), rel=1e-12)
     restarted = succeed(tmp_path, RESTARTED.format(name="r", model=""))
     assert restarted.thermo["PotEng"][0] == pytest.approx(0.25 * plain, rel=1e-12)
