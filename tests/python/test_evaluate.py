@@ -91,6 +91,15 @@ def test_the_command(labelled: Trajectory, tmp_path: Path) -> None:
         assert (tmp_path / "plots" / name).stat().st_size > 5000
 
 
+def test_what_the_model_was_trained_on_is_said(labelled: Trajectory, tmp_path: Path) -> None:
+    """The model's file names its source, ethanol.h5."""
+    for name, said in (("ethanol.h5", True), ("other.h5", False)):
+        write(tmp_path / name, [labelled])
+        done = subprocess.run([*COMMAND, str(MODEL), str(tmp_path / name)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert ("trained on blocks of a file of this name" in " ".join(done.stdout.split())) == said
+
+
 def test_a_broken_bond_ends_the_run(labelled: Trajectory) -> None:
     """At a temperature that no molecule survives."""
     held = run_stability(MODEL, labelled, Conditions(picoseconds=2.0, temperature=50_000.0))

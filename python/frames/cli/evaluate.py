@@ -56,6 +56,12 @@ def evaluate(
     opened = open_model(model, backend=backend)  # type: ignore[arg-type]
     whole = read(data, units=units)
     chosen = _spread(whole, frames)
+    training = opened.metadata.training
+    if data.name in training.get("sources", ()) and str(training.get("split")).startswith("time blocks"):
+        console.print(
+            f"[yellow]the model was trained on blocks of a file of this name ({training['split']}); errors on those "
+            "say nothing of other frames"
+        )
     if stability and len(whole) != 1:
         raise FramesError(f"--stability: {data} holds {len(whole)} molecules; name a file with one")
     found = _with_bar("scoring", lambda report: predict(opened, chosen, report))
