@@ -30,7 +30,7 @@ class Checkpoint:
     config: dict[str, Any]  # the TOML table
     step: int
     seconds: float  # training time so far
-    state: dict[str, Any]  # optimizer, moving average, auxiliary task, best errors
+    state: dict[str, Any]  # optimizer, moving average, auxiliary task, best error, losses, data
     report: dict[str, Any]  # data, split, errors: goes into the model file
     frame: dict[str, Tensor]  # a frame of the validation set, stored in the model file as test frame
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ from frames.config import Config
 from frames.errors import FramesError
 from frames.training.checkpoint import Checkpoint, averaged_potential, load_checkpoint, save_checkpoint
 from frames.training.dataset import TrainingData, load_training_data
+from frames.training.fingerprint import data_difference, fingerprint
+from frames.training.interruption import Interruption
 from frames.training.losses import ErrorSums
 from frames.training.parallel import join_workers, leave_workers
 from frames.training.plots import plot_learning_curve
@@ -51,9 +53,11 @@ class Run:
             console.quiet = True
         self.data: TrainingData = load_training_data(config)
         console.print(self.data.summary)
+        self.fingerprint = fingerprint(self.data)
         self.trainer = Trainer(config, self.data, self.workers)
         self.best = float("inf")
         self.rows: list[dict[str, float]] = []
+        self.losses: dict[str, list[float]] = {}  # of the steps since the last validation
         self._all_threads = torch.get_num_threads()
 
     def execute(self, *, resume: bool) -> dict[str, Any]:
@@ -69,14 +73,8 @@ class Run:
     def _execute(self, resume: bool) -> dict[str, Any]:
         self._prepare_folder(resume)
         self._compile()
-        try:
-            self._train()
-            self.workers.wait()
-        except KeyboardInterrupt:
-            self._save(LAST)
-            raise FramesError(
-                f"interrupted at step {self.trainer.step}; the state is in {self.folder / LAST}, go on with --resume"
-            ) from None
+        self._train()
+        self.workers.wait()
         return self._finish() if self.workers.first else {}
 
     def _prepare_folder(self, resume: bool) -> None:
@@ -99,12 +97,23 @@ class Run:
         if checkpoint.config != self.raw:
             changed = _first_difference(checkpoint.config, self.raw)
             raise FramesError(f"--resume: the configuration differs from that of {self.folder / LAST} in {changed}")
+        self._require_same_data(checkpoint.state.get("data"))
         # another number of threads adds up in another order
         torch.set_num_threads(checkpoint.state["threads"])
         self.trainer.load(checkpoint.model, checkpoint.state, checkpoint.step, checkpoint.seconds)
         self.best = checkpoint.state["best"]
+        self.losses = checkpoint.state.get("losses", {})
         self.rows = _read_metrics(self.folder / METRICS, checkpoint.step)
         self.console.print(f"going on from step {checkpoint.step}")
+
+    def _require_same_data(self, before: dict[str, Any] | None) -> None:
+        """Raises FramesError for other data than those of the checkpoint. Older ones do not say what theirs were."""
+        changed = data_difference(before, self.fingerprint) if before is not None else None
+        if changed is not None:
+            raise FramesError(
+                f"--resume: {self.folder / LAST} was made with other data: {changed}; restore the data, or train into "
+                "another output folder"
+            )
 
     def _compile(self) -> None:
         if not self.trainer.compiles:
@@ -152,32 +161,46 @@ class Run:
         return best
 
     def _train(self) -> None:
+        """To the end. Raises FramesError after Ctrl-C, when the step, its validation and its checkpoint are done."""
         trainer, training = self.trainer, self.config.training
         clock = time.process_time if training.clock == "cpu" else time.perf_counter
-        with _progress(self.console) as progress:
+        with Interruption() as interruption, _progress(self.console) as progress:
             bar = progress.add_task("", total=training.steps, completed=trainer.step, errors="")
-            sums: dict[str, list[float]] = {}
             rate = 0.0
             # at least one step, also where compiling took all of the minutes: there is a checkpoint to evaluate
             ended = bool(self.rows) and (trainer.progress >= 1.0 or self._stalled())
             while not ended:
                 start = clock()
                 for key, value in trainer.advance().items():
-                    sums.setdefault(key, []).append(value)
+                    self.losses.setdefault(key, []).append(value)
                 spent = clock() - start
                 trainer.seconds = self.workers.from_first(trainer.seconds + spent)
                 rate += (trainer.frames_per_step / max(spent, 1e-9) - rate) * (0.02 if rate else 1.0)
                 ended = trainer.progress >= 1.0
                 if trainer.step % training.validate_every == 0 or ended:
-                    self._validate(sums)
-                    sums = {}
+                    self._validate()
                     ended = ended or self._stalled()
-                if trainer.step % training.checkpoint_every == 0 or ended:
+                saved = trainer.step % training.checkpoint_every == 0 or ended
+                if saved:
                     self._save(LAST)
+                # The signal reaches several processes at different steps, or only one of them: the sum lets all of them
+                # stop after the same one. torchrun kills what takes longer than its half minute; then last.pt stays
+                # what it was.
+                if self.workers.total(float(interruption.asked)) > 0:
+                    self._stop(saved)
                 # limited by minutes, the end comes sooner than the last step: show the nearer one
                 total = min(training.steps, int(trainer.step / max(trainer.progress, 1e-9)))
                 shown = f"{rate:.0f} frames/s  {self._status()}"
                 progress.update(bar, completed=trainer.step, total=total, errors=shown)
+
+    def _stop(self, saved: bool) -> NoReturn:
+        if not saved:
+            self._save(LAST)
+        # torchrun ends the other processes when one has gone: none goes before the first has written
+        self.workers.wait()
+        raise FramesError(
+            f"interrupted at step {self.trainer.step}; the state is in {self.folder / LAST}, go on with --resume"
+        )
 
     def _stalled(self) -> bool:
         """Whether the validation error has not fallen for as many validations as the configuration has patience."""
@@ -187,11 +210,12 @@ class Run:
         forces = [row["validation_force_mae_mev_per_angstrom"] for row in self.rows]
         return len(forces) - 1 - int(np.argmin(forces)) >= patience
 
-    def _validate(self, sums: dict[str, list[float]]) -> None:
+    def _validate(self) -> None:
         trainer = self.trainer
         errors = trainer.errors(self.data.validation)
         row: dict[str, float] = {"step": trainer.step, "seconds": round(trainer.seconds, 3)}
-        row.update({key: float(np.mean(values)) for key, values in sums.items()})
+        row.update({key: float(np.mean(values)) for key, values in self.losses.items()})
+        self.losses = {}
         row["validation_force_mae_mev_per_angstrom"] = errors["force_mae_mev_per_angstrom"]
         if "energy_mae_mev" in errors:
             row["validation_energy_mae_mev"] = errors["energy_mae_mev"]
@@ -215,7 +239,13 @@ class Run:
                 config=self.raw,
                 step=trainer.step,
                 seconds=trainer.seconds,
-                state={**trainer.state(), "best": self.best, "threads": torch.get_num_threads()},
+                state={
+                    **trainer.state(),
+                    "best": self.best,
+                    "losses": self.losses,
+                    "threads": torch.get_num_threads(),
+                    "data": self.fingerprint,
+                },
                 report={
                     **self.data.report,
                     "shortest_distances": trainer.shortest,
@@ -300,7 +330,7 @@ def _read_metrics(path: Path, last_step: int) -> list[dict[str, float]]:
         return []
     with path.open(newline="", encoding="utf-8") as stream:
         rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(stream)]
-    return [row for row in rows if row["step"] <= last_step]
+    return [{**row, "step": int(row["step"])} for row in rows if row["step"] <= last_step]
 
 
 def _first_difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str:
