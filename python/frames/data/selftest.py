@@ -4,6 +4,9 @@ Work: E(t+1) - E(t) against -1/2 (F(t) + F(t+1)) · (r(t+1) - r(t)), the trapezo
 third order in the displacement. It ties energies to forces, whatever moves the atoms.
 Verlet: r(t+1) - 2 r(t) + r(t-1) against F(t)/m, whose ratio is the square of the time step (L. Verlet, Phys.
 Rev. 159, 98, 1967). It ties forces to the motion, and is exact for NVE with integrators of the Verlet family.
+
+Both need frames that are close in time. Where they are not, which the positions say (`spacing`), only what distance
+cannot explain counts against a trajectory: a wrong unit, a wrong sign, a time step that is too short.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ import numpy as np
 from frames.data import verdict
 from frames.data.motion import enough_for_motion, forces_from_motion, motion_test
 from frames.data.periodic import displacements
-from frames.data.timeline import chains, looks_consecutive, pairs, time_step
+from frames.data.spacing import spacing
+from frames.data.timeline import TimeLine, chains, looks_consecutive, pairs, time_line, time_step
 from frames.data.trajectory import Floats, Integers, Trajectory
 from frames.data.verdict import CORRELATED, UNEXPLAINED, Finding, worst
 from frames.errors import FramesError
@@ -36,6 +40,18 @@ class WorkTest:
     """The number by which the work must be multiplied to fit the energies best: 1 in consistent data."""
     residual: float
     """Root mean square of what is left, over that of the energy differences."""
+
+    @property
+    def factor_error(self) -> float:
+        """Standard error of `factor`, from what the work leaves unexplained: √((1 / correlation² - 1) / pairs)."""
+        unexplained = max(0.0, 1.0 / self.correlation**2 - 1.0) if self.correlation else float("inf")
+        return float(abs(self.factor) * np.sqrt(unexplained / self.pairs))
+
+    @property
+    def unit_ratio(self) -> float:
+        """Σ ΔE² / Σ ΔE W = factor / correlation²: the factor between the units where W = ΔE + noise, which lowers
+        `factor` but not this. The noise is the error of the trapezoidal rule between distant frames."""
+        return self.factor / self.correlation**2 if self.correlation else float("nan")
 
 
 @dataclass(frozen=True)
@@ -74,26 +90,30 @@ def self_test(trajectory: Trajectory) -> SelfTest:
     """
     findings = [*verdict.about_labels(trajectory)]
     if trajectory.ordered:
-        findings += verdict.about_order(trajectory)
         tested = trajectory
     elif looks_consecutive(trajectory):
         tested = replace(trajectory, times=np.arange(len(trajectory), dtype=np.float64))
     else:
         return SelfTest(None, None, (*findings, *verdict.about_unordered(trajectory)))
-    found = pairs(tested)
+    line = time_line(tested)
+    found = _without_jumps(pairs(tested), line)
+    threes = triples(found)
+    apart = spacing(tested, found, threes)
+    if trajectory.ordered:
+        findings += verdict.about_order(trajectory, line, apart)
     work = verlet = None
     if tested.forces is not None and tested.energies is not None and len(found) >= _FEWEST_SAMPLES:
         work = work_test(tested, found)
-    if tested.forces is not None and len(triples(found)) >= _FEWEST_SAMPLES:
+    if tested.forces is not None and len(threes) >= _FEWEST_SAMPLES:
         verlet = verlet_test(tested, found)
     if not trajectory.ordered and _too_coarse(work, verlet):
         return SelfTest(work, verlet, (*findings, verdict.about_coarse()))
     if work is not None:
-        findings.append(verdict.about_work(work))
+        findings.append(verdict.about_work(work, apart))
     if trajectory.ordered and trajectory.forces is None and enough_for_motion(trajectory):
         findings.append(verdict.about_forces_of_motion(motion_test(trajectory)))
     if verlet is not None:
-        findings.append(verdict.about_motion(verlet, work, time_step(trajectory), smooth_step(trajectory)))
+        findings.append(verdict.about_motion(verlet, work, time_step(trajectory), smooth_step(trajectory), apart))
     return SelfTest(work, verlet, tuple(findings))
 
 
@@ -104,6 +124,11 @@ def require_sound(trajectory: Trajectory) -> SelfTest:
         if finding.level == "FAIL":
             raise FramesError(f"{trajectory.source or 'trajectory'}: {finding.text}")
     return result
+
+
+def _without_jumps(frames: Integers, line: TimeLine) -> Integers:
+    """Pairs [P,2] less those across which atoms jump: about_order reports those, and no test holds there."""
+    return frames[~np.isin(frames[:, 0], line.jumps)]
 
 
 def _too_coarse(work: WorkTest | None, verlet: VerletTest | None) -> bool:
