@@ -1,8 +1,8 @@
 """Accuracy per minute: `python benchmarks/training/accuracy.py [NAME] [--processes N]`.
 
 Trains by NAME.toml beside this file (rmd17_ethanol if not given, or 3bpa), with several processes through torchrun if
-asked, and adds the curve and the errors on all test frames to accuracy.json and accuracy.md, beside published ones. A
-training that was stopped goes on.
+asked, and adds the curve and the errors on all test frames to accuracy.json and accuracy.md. A training that was
+stopped goes on.
 """
 
 from __future__ import annotations
@@ -26,11 +26,6 @@ RESULTS = HERE / "accuracy.json"
 MAIN = "from frames.cli import main; main()"
 # Tests in the order of their rows. 3BPA is scored by root mean squares, as in the literature.
 TESTS = {"rmd17_ethanol": {"": "test"}, "3bpa": {"300 K": "test", "600 K": "600K"}}
-PUBLISHED = """
-Published, same training frames of 3BPA, RMSE of energy (meV) and force (meV/Å) at 300 K and at 600 K, from Table 2 of
-the MACE paper (arXiv:2206.07697): MACE 3.0, 8.8 and 9.7, 21.8; NequIP 3.3, 10.8 and 11.2, 26.4; BOTNet 3.1, 11.0 and
-11.5, 26.7; Allegro 3.8, 13.0 and 12.1, 29.2. Those models were trained for hours or days on GPUs.
-"""
 
 
 def main(
@@ -106,7 +101,7 @@ def write_table(results: dict[str, Any]) -> None:
             lines.append(
                 f"| {key} | {test or 'test'} | {found['minutes']:g} | {' | '.join(f'{x:.2f}' for x in numbers)} |"
             )
-    (HERE / "accuracy.md").write_text("\n".join(lines) + "\n" + PUBLISHED)
+    (HERE / "accuracy.md").write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -183,10 +183,11 @@ void PairFrames::add_results() {
   frames::add_forces(graph, output_.edge_gradients, node_forces_.data(),
                      vflag_global ? node_virial : nullptr);
   check_finite();
-  if (eflag_global) eng_vdwl += unit() * output_.energy;
+  const double factor = unit();
+  if (eflag_global) eng_vdwl += factor * output_.energy;
   if (eflag_atom) energies(eatom, 1);
   if (vflag_global) {
-    for (int k = 0; k < symmetric; ++k) virial[k] += unit() * node_virial[component[k]];
+    for (int k = 0; k < symmetric; ++k) virial[k] += factor * node_virial[component[k]];
   }
   if (vflag_atom || cvflag_atom) add_atom_virials();
 
@@ -195,12 +196,12 @@ void PairFrames::add_results() {
   const int virial_width = vflag_atom || cvflag_atom ? node_width : 0;
   const int width = 3 + virial_width;
   const auto add = [&](int i, const double* forces, const double* virials) {
-    for (int c = 0; c < 3; ++c) atom->f[i][c] += unit() * forces[c];
+    for (int c = 0; c < 3; ++c) atom->f[i][c] += factor * forces[c];
     if (vflag_atom) {
-      for (int c = 0; c < symmetric; ++c) vatom[i][c] += unit() * virials[c];
+      for (int c = 0; c < symmetric; ++c) vatom[i][c] += factor * virials[c];
     }
     if (cvflag_atom) {
-      for (int c = 0; c < centroid; ++c) cvatom[i][c] += unit() * virials[symmetric + c];
+      for (int c = 0; c < centroid; ++c) cvatom[i][c] += factor * virials[symmetric + c];
     }
   };
   if (collect) sums_.assign(at(width) * at(atom->nlocal + atom->nghost), 0.0);

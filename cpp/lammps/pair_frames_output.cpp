@@ -61,27 +61,30 @@ const std::vector<double>& PairFrames::force_deviations() {
       for (std::size_t c = 0; c < 3; ++c) deviations_[i] += sums_[3 * i + c] * sums_[3 * i + c];
     }
   }
+  const double factor = std::abs(unit());
   for (double& deviation : deviations_) {
-    deviation = std::abs(unit()) * std::sqrt(deviation / static_cast<double>(members()));
+    deviation = factor * std::sqrt(deviation / static_cast<double>(members()));
   }
   deviations_of_ = evaluations_;
   return deviations_;
 }
 
 void PairFrames::energies(double* values, int stride) const {
+  const double factor = unit();
   for (std::size_t k = 0; k < output_.atom_energies.size(); ++k) {
-    values[at(stride) * at(builder_->node_atoms()[k])] = unit() * output_.atom_energies[k];
+    values[at(stride) * at(builder_->node_atoms()[k])] = factor * output_.atom_energies[k];
   }
 }
 
 void PairFrames::energy_deviations(double* values, int stride) const {
+  const double factor = std::abs(unit());
   for (std::size_t k = 0; k < output_.atom_energies.size(); ++k) {
     double sum = 0.0;
     for (const frames::Output& output : model_->outputs()) {
       sum += std::pow(output.atom_energies[k] - output_.atom_energies[k], 2);
     }
     values[at(stride) * at(builder_->node_atoms()[k])] =
-        std::abs(unit()) * std::sqrt(sum / static_cast<double>(members()));
+        factor * std::sqrt(sum / static_cast<double>(members()));
   }
 }
 

@@ -56,12 +56,11 @@ class DataSection(_Section):
         if self.unlabelled_rest and self.path is None:
             raise ValueError("unlabelled_rest belongs to path; name other trajectories in unlabelled")
         if self.path is None:
-            given = self.model_fields_set & {"validation_fraction", "test_fraction"}
-            given |= self.model_fields_set & {"gap"} if not self.unlabelled else set()
-            if given:
-                raise ValueError(
-                    f"{', '.join(sorted(given))} belongs to path, which is split by time; train is split already"
-                )
+            for key in ("validation_fraction", "test_fraction"):
+                if key in self.model_fields_set:
+                    raise ValueError(f"{key} belongs to path, which is split by time; train is split already")
+            if "gap" in self.model_fields_set and not self.unlabelled:
+                raise ValueError("gap belongs to path or to unlabelled; train is split already")
         if self.validation_fraction + self.test_fraction >= 1:
             raise ValueError(
                 "validation_fraction and test_fraction leave no frames for training; their sum is 1 or more"

@@ -45,7 +45,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ('output = "run"\n[data]\npath = "gone.npz"\n', "data.path = 'gone.npz': no such file"),
         (GOOD + 'unlabelled = ["gone.npz"]\n', "data.unlabelled = 'gone.npz': no such file"),
         ("output = run\n", "not valid TOML"),
-        (SPLIT + "gap = 5\n", "gap belongs to path, which is split by time; train is split already"),
+        (SPLIT + "gap = 5\n", "gap belongs to path or to unlabelled; train is split already"),
         (SPLIT + "test_fraction = 0.1\n", "test_fraction belongs to path, which is split by time"),
         (GOOD + "validation_fraction = 0.4\ntest_fraction = 0.7\n", "leave no frames for training"),
         (GOOD + '[auxiliary]\ntask = "none"\nweight = 0.1\n', "weight belongs to a task, and task is 'none'"),

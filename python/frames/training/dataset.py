@@ -241,10 +241,10 @@ def _require_trained_elements(data: TrainingData, config: Config) -> None:
     The model would list them as its own, with parameters that nothing has determined. A checkpoint to go on from may
     know them.
     """
-    trained = {int(z) for t, _ in data.train for z in data.trajectories[t].atomic_numbers}
     if config.model.start is not None:
         return
-    for t, _ in [*data.validation, *data.test]:
+    trained = {int(z) for t in {t for t, _ in data.train} for z in data.trajectories[t].atomic_numbers}
+    for t in sorted({t for t, _ in [*data.validation, *data.test]}):
         run = data.trajectories[t]
         strange = sorted({int(z) for z in run.atomic_numbers} - trained)
         if strange:

@@ -148,31 +148,24 @@ def test_ctrl_c_during_the_last_checkpoint(data: Path, whole: Path, tmp_path: Pa
     assert_same(whole, tmp_path / "run")
 
 
-def test_a_second_ctrl_c_stops_at_once_and_saves_nothing(data: Path, whole: Path, tmp_path: Path) -> None:
-    def twice() -> None:
-        press_ctrl_c()
-        press_ctrl_c()
-
-    raw = table(data, tmp_path / "run")
-    run = run_of(raw)
-    run.trainer.optimizer.step = after(run.trainer.optimizer.step, 7, twice)  # type: ignore[method-assign]
-    with pytest.raises(KeyboardInterrupt):
-        run.execute(resume=False)
-    assert load_checkpoint(tmp_path / "run" / "last.pt").step == CHECKPOINT_EVERY
-    run_of(raw).execute(resume=True)
-    assert_same(whole, tmp_path / "run")
+def press_ctrl_c_twice() -> None:
+    press_ctrl_c()
+    press_ctrl_c()
 
 
-def test_mean_losses_after_a_kill(data: Path, whole: Path, tmp_path: Path) -> None:
+def die() -> None:
+    raise SystemExit
+
+
+@pytest.mark.parametrize(("end", "error"), [(press_ctrl_c_twice, KeyboardInterrupt), (die, SystemExit)])
+def test_an_end_in_the_middle_of_a_step_saves_nothing(
+    data: Path, whole: Path, tmp_path: Path, end: Callable[[], None], error: type[BaseException]
+) -> None:
     """The checkpoint is of a step between two validations: the row after it still covers all steps since the first."""
-
-    def kill() -> None:
-        raise SystemExit
-
     raw = table(data, tmp_path / "run")
     run = run_of(raw)
-    run.trainer.optimizer.step = after(run.trainer.optimizer.step, 7, kill)  # type: ignore[method-assign]
-    with pytest.raises(SystemExit):
+    run.trainer.optimizer.step = after(run.trainer.optimizer.step, 7, end)  # type: ignore[method-assign]
+    with pytest.raises(error):
         run.execute(resume=False)
     assert load_checkpoint(tmp_path / "run" / "last.pt").step == CHECKPOINT_EVERY
     run_of(raw).execute(resume=True)
