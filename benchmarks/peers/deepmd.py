@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from engine import WORKERS, Model, Route, Session, call
+from engine import WORKERS, Budget, Model, Route, Session, call
 from environments import python_of
 from lammps_steps import LammpsSession
 from systems import CUTOFF, ELEMENTS, training_frames
@@ -24,12 +24,12 @@ SHORT = 200  # steps of the latter, and of the run that measures the time of a s
 class Deepmd:
     environment = "deepmd"
 
-    def train(self, model: Model, loss: str, minutes: float, threads: int, folder: Path) -> None:
+    def train(self, model: Model, loss: str, budget: Budget, threads: int, folder: Path) -> None:
         frames = training_frames()
         for role in ("train", "validation"):
             self._worker("frames", getattr(frames, role), folder / role, log=folder / f"{role}.log")
         timed = self._fit(model, "ethanol", SHORT, threads, folder / "timing", folder)
-        steps = max(SHORT, int(60 * minutes / timed))
+        steps = max(SHORT, int(60 * budget.minutes / timed))
         self._fit(model, "ethanol", steps, threads, folder / "ethanol", folder)
         self._fit(model, "dense", SHORT, threads, folder / "dense", folder)
 

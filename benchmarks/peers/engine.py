@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from errors import PeerError, last_lines
@@ -24,6 +24,14 @@ class Model:
     engine: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     losses: tuple[str, ...] = ("default",)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train: wall time, or CPU time of the steps, which goes on while others are let through."""
+
+    minutes: float
+    clock: Literal["wall", "cpu"] = "wall"
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,7 @@ class Engine(Protocol):
 
     environment: str
 
-    def train(self, model: Model, loss: str, minutes: float, threads: int, folder: Path) -> None:
+    def train(self, model: Model, loss: str, budget: Budget, threads: int, folder: Path) -> None:
         """Trains for that time and leaves in the folder whatever the other methods need."""
 
     def forces(self, model: Model, folder: Path, frames: Path) -> np.ndarray:

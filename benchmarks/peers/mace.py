@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from engine import WORKERS, Model, Route, Session, WorkerSession, call
+from engine import WORKERS, Budget, Model, Route, Session, WorkerSession, call
 from environments import python_of
 from systems import geometry, training_frames
 
@@ -20,13 +20,14 @@ _SETTINGS = {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
 class Mace:
     environment = "mace"
 
-    def train(self, model: Model, loss: str, minutes: float, threads: int, folder: Path) -> None:
+    def train(self, model: Model, loss: str, budget: Budget, threads: int, folder: Path) -> None:
         frames = training_frames()
         settings = {
             **model.settings,
             "train": str(frames.train),
             "validation": str(frames.validation),
-            "minutes": minutes,
+            "minutes": budget.minutes,
+            "clock": budget.clock,
             "loss": loss,
             "batch": 5,
             "learning_rate": 0.01,

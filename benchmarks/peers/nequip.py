@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from engine import WORKERS, Model, Route, Session, WorkerSession, call
+from engine import WORKERS, Budget, Model, Route, Session, WorkerSession, call
 from environments import python_of
 from errors import PeerError
 from systems import CUTOFF, ELEMENTS, geometry, training_frames
@@ -20,9 +20,9 @@ from systems import CUTOFF, ELEMENTS, geometry, training_frames
 class Nequip:
     environment = "nequip"
 
-    def train(self, model: Model, loss: str, minutes: float, threads: int, folder: Path) -> None:
+    def train(self, model: Model, loss: str, budget: Budget, threads: int, folder: Path) -> None:
         # Hydra reads YAML, of which JSON is a part
-        (folder / "config.yaml").write_text(json.dumps(_config(model, loss, minutes, folder), indent=1))
+        (folder / "config.yaml").write_text(json.dumps(_config(model, loss, budget, folder), indent=1))
         python = python_of("nequip")
         command = [python.with_name("nequip-train"), "-cp", folder, "-cn", "config", f"hydra.run.dir={folder}/hydra"]
         call(command, folder / "train.log", threads, PYTHONPATH=str(WORKERS))
@@ -63,10 +63,8 @@ def _compile(folder: Path, threads: int) -> Path:
     return file
 
 
-def _config(model: Model, loss: str, minutes: float, folder: Path) -> dict[str, Any]:
-    seconds = round(60 * minutes)
-    days, rest = divmod(seconds, 86400)
-    limit = f"{days:02d}:{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}"
+def _config(model: Model, loss: str, budget: Budget, folder: Path) -> dict[str, Any]:
+    timing = {"seconds": round(60 * budget.minutes), "clock": budget.clock}
     monitor = "val0_epoch/forces"
     return {
         "run": ["train"],
@@ -75,13 +73,13 @@ def _config(model: Model, loss: str, minutes: float, folder: Path) -> dict[str, 
             "_target_": "lightning.Trainer",
             "accelerator": "cpu",
             "max_epochs": -1,
-            "max_time": limit,
             "check_val_every_n_epoch": 1,
             "min_epochs": 1,  # or a very short training would leave no checkpoint
             "enable_progress_bar": False,
             "logger": False,
             "gradient_clip_val": 10.0,
             "callbacks": [
+                {"_target_": "ending.EndInTime", **timing},
                 {
                     "_target_": "lightning.pytorch.callbacks.ModelCheckpoint",
                     "dirpath": str(folder),
@@ -90,7 +88,7 @@ def _config(model: Model, loss: str, minutes: float, folder: Path) -> dict[str, 
                     "enable_version_counter": False,
                     # during validation the averaged weights have changed places with the current ones
                     "save_on_train_epoch_end": True,
-                }
+                },
             ],
         },
         "training_module": {
@@ -105,7 +103,7 @@ def _config(model: Model, loss: str, minutes: float, folder: Path) -> dict[str, 
             },
             "optimizer": {"_target_": "torch.optim.Adam", "lr": model.settings["learning_rate"], "amsgrad": True},
             "lr_scheduler": {
-                "scheduler": {"_target_": "schedule.CosineInTime", "seconds": seconds},
+                "scheduler": {"_target_": "schedule.CosineInTime", **timing},
                 "interval": "step",
                 "frequency": 1,
             },

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from engine import WORKERS, Model, Route, Session, WorkerSession, call
+from engine import WORKERS, Budget, Model, Route, Session, WorkerSession, call
 from environments import OURS, python_of
 from lammps_steps import LammpsSession
 from systems import CUTOFF, ELEMENTS, geometry, training_frames
@@ -29,6 +29,7 @@ task = "none"  # the frames of rMD17 are in random order: there are no pairs
 [training]
 steps = 100000000
 minutes = {minutes}
+clock = "{clock}"
 threads = {threads}
 validate_every = 500
 """
@@ -37,7 +38,7 @@ validate_every = 500
 class Ours:
     environment = OURS
 
-    def train(self, model: Model, loss: str, minutes: float, threads: int, folder: Path) -> None:
+    def train(self, model: Model, loss: str, budget: Budget, threads: int, folder: Path) -> None:
         frames = training_frames()
         config = folder / "config.toml"
         config.write_text(
@@ -47,7 +48,8 @@ class Ours:
                 test=frames.test,
                 **model.settings,
                 cutoff=CUTOFF,
-                minutes=minutes,
+                minutes=budget.minutes,
+                clock=budget.clock,
                 threads=threads,
             )
         )

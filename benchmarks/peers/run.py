@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import report
 import typer
 from catalogue import ENGINES, MODELS
-from engine import Model
+from engine import Budget, Model
 from environments import REQUIREMENTS, ensure
 from errors import PeerError
 from measure import Timed, time_system
@@ -86,7 +86,7 @@ def _prepare(
             engine = ENGINES[model.engine]
             try:
                 ensure(engine.environment)
-                started[model.name] = pool.submit(trained, engine, model, losses, minutes, threads)
+                started[model.name] = pool.submit(trained, engine, model, losses, Budget(minutes), threads)
             except PeerError as error:
                 failed[model.name] = Timed(model, reason=str(error))
         for model in chosen:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import torch
 from e3nn import o3
 from mace import data, modules, tools
 from mace.tools import torch_geometric
-from schedule import factor
+from schedule import factor, now
 from torch_ema import ExponentialMovingAverage
 
 ELEMENTS = [1, 6, 8]
@@ -40,12 +39,12 @@ def main(settings: dict[str, Any]) -> None:
     loss_function = losses[settings["loss"]]()
     optimizer = torch.optim.Adam(model.parameters(), lr=settings["learning_rate"], amsgrad=True)
     ema = ExponentialMovingAverage(model.parameters(), decay=0.99)
-    best, steps, since = float("inf"), 0, time.monotonic()
+    best, steps, since = float("inf"), 0, now(settings["clock"])
     budget, next_check = 60 * settings["minutes"], 0.1
     fraction = 0.0
     while fraction < 1:
         for batch in loader:
-            fraction = (time.monotonic() - since) / budget
+            fraction = (now(settings["clock"]) - since) / budget
             if fraction >= 1:
                 break
             for group in optimizer.param_groups:

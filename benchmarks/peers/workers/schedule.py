@@ -20,14 +20,21 @@ def factor(fraction: float) -> float:
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (fraction - WARMUP) / (1 - WARMUP)))
 
 
-class CosineInTime(LRScheduler):
-    """`factor` of the time since the first optimiser step was prepared; step it after each batch."""
+def now(clock: str) -> float:
+    """Of the wall, or of this process's CPU time, which stands still while another is let through."""
+    return {"wall": time.monotonic, "cpu": time.process_time}[clock]()
 
-    def __init__(self, optimizer: Optimizer, seconds: float) -> None:
-        self.seconds = seconds
-        self.started = time.monotonic()
+
+class CosineInTime(LRScheduler):
+    """`factor` of the time since the first batch was done, compilation with it; step it after each batch."""
+
+    def __init__(self, optimizer: Optimizer, seconds: float, clock: str = "wall") -> None:
+        self.seconds, self.clock = seconds, clock
+        self.started: float | None = None
         super().__init__(optimizer)
 
     def get_lr(self) -> list[Any]:
-        now = factor((time.monotonic() - self.started) / self.seconds)
-        return [rate * now for rate in self.base_lrs]
+        if self.started is None and self.last_epoch > 0:
+            self.started = now(self.clock)
+        spent = 0.0 if self.started is None else now(self.clock) - self.started
+        return [factor(spent / self.seconds) * highest for highest in self.base_lrs]
