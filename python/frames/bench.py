@@ -132,14 +132,15 @@ def enlarge(sample: Sample, atoms: int) -> Sample:
 
 
 def plot_scaling(timings: Sequence[Timing], path: Path) -> None:
-    """Cost per atom against the number of atoms, one line for each number of threads; written as PNG."""
-    import matplotlib
+    """Cost per atom against the number of atoms, one line for each number of threads; written as PNG.
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    Raises FramesError if it cannot be written.
+    """
     from matplotlib.ticker import LogLocator
 
-    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+    from frames.plotting import pyplot, save
+
+    figure, axes = pyplot().subplots(figsize=(6, 4), layout="constrained")
     for threads in sorted({t.threads for t in timings}):
         chosen = [t for t in timings if t.threads == threads]
         cost = [1e3 * t.ms_per_step / t.atoms for t in chosen]
@@ -151,8 +152,7 @@ def plot_scaling(timings: Sequence[Timing], path: Path) -> None:
     axes.yaxis.set_minor_formatter("")
     axes.grid(alpha=0.3, which="both")
     axes.legend()
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+    save(figure, path)
 
 
 def all_threads() -> int:

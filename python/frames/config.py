@@ -35,7 +35,7 @@ class DataSection(_Section):
     # with path: the training frames beyond `labelled` are used without labels; if not given, by the task auto alone
     unlabelled_rest: bool | None = None
     units: str | None = None  # overrides what the reader assumes, as "kcal/mol"
-    time_step: float | None = Field(default=None, gt=0)  # fs, where the file does not say it
+    time_step: float | None = Field(default=None, gt=0)  # fs, where the files of path and unlabelled do not say it
     validation_fraction: float = Field(default=0.1, gt=0, lt=0.5)
     test_fraction: float = Field(default=0.2, ge=0, lt=0.8)
     gap: int = Field(default=100, ge=0)  # frames left out between two blocks, and around held-out ones in `unlabelled`
@@ -143,7 +143,7 @@ class TrainingSection(_Section):
     patience: int | None = Field(default=None, ge=1)  # end after so many validations without a lower force error
     clip_gradient: float = Field(default=10.0, gt=0)
     ema: float = Field(default=0.999, ge=0, lt=1)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     dtype: Literal["float32", "float64"] = "float32"
     device: Literal["cpu", "cuda"] = "cpu"
     threads: int | None = Field(default=None, ge=1)  # if not given: one if compiled, else the faster of one and all
@@ -158,6 +158,16 @@ class Config(_Section):
     model: ModelSection = ModelSection()
     auxiliary: AuxiliarySection = AuxiliarySection()
     training: TrainingSection = TrainingSection()
+
+    @model_validator(mode="after")
+    def _time_step_is_used(self) -> Config:
+        data = self.data
+        if data.time_step is not None and data.train and not data.unlabelled and self.auxiliary.task != "newton":
+            raise ValueError(
+                "data.time_step belongs to path, to unlabelled, or to the task 'newton'; the frames of train need "
+                "times in their file to be consecutive (frames data convert --time-step writes them)"
+            )
+        return self
 
 
 def load_config(path: str | Path) -> tuple[Config, dict[str, Any]]:

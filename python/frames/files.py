@@ -10,6 +10,12 @@ from pathlib import Path
 from frames.errors import FramesError
 
 
+def require_folder(path: str | Path | None) -> None:
+    """Raises FramesError if a file cannot be written there because there is no such folder: before the work is done."""
+    if path is not None and not Path(path).parent.is_dir():
+        raise FramesError(f"{path}: cannot be written, since {Path(path).parent} is not a folder")
+
+
 def write_atomically(path: str | Path, write: Callable[[Path], object]) -> None:
     """Calls `write(temporary)` beside `path`, flushes it to the disk and renames it over `path`.
 

@@ -138,3 +138,55 @@ def test_frames_are_spread_over_all_runs(labelled: Trajectory) -> None:
     assert [len(run) for run in _spread(runs, 4)] == [3, 1]
     (one,) = _spread(runs, 1)
     assert len(one) == 1
+
+
+def test_a_cell_that_breathes(labelled: Trajectory) -> None:
+    """Distances of a frame are to the nearest images in its own cell."""
+    from frames.evaluation import stability
+
+    cells = np.array([np.diag([4.0, 4.0, 4.0]), [[4.4, 0, 0], [2.2, 4.4, 0], [0, 0, 4.4]]])
+    positions = np.array([[[0, 0, 0], [3.5, 0, 0]], [[0, 0, 0], [3.9, 0, 0]]])
+    run = Trajectory(np.array([29, 29]), positions, cells=cells, pbc=(True, True, True))
+    edges = np.array([0.0, 0.45, 0.55, 2.0])
+    pairs = np.array([[0], [1]])
+    np.testing.assert_allclose(stability._histogram(run, pairs, edges) * stability.BIN, [0, 1, 0])
+    assert stability._reach(run) == pytest.approx(0.5 * 4.4 * np.cos(np.arctan(0.5)))
+
+
+def test_a_run_that_breaks_at_once(labelled: Trajectory, tmp_path: Path) -> None:
+    write(tmp_path / "data.h5", [labelled])
+    command = [*COMMAND, str(MODEL), "data.h5", "--stability", "--picoseconds", "0.1", "--temperature", "1e7"]
+    run = subprocess.run([*command, "--json", "out.json"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 1 and "mean temperature" not in run.stdout, run.stderr
+    found = json.loads((tmp_path / "out.json").read_text(), parse_constant=lambda text: pytest.fail(text))
+    assert found["stability"]["temperature_k"] is None and found["stability"]["broke"]
+
+
+def test_what_is_asked_for_is_checked_before_the_work(labelled: Trajectory, tmp_path: Path) -> None:
+    write(tmp_path / "data.h5", [labelled])
+    (tmp_path / "plots" / "parity.png").mkdir(parents=True)
+    for arguments, message in (
+        (["--json", "none/out.json"], "none/out.json: cannot be written, since none is not a folder"),
+        (["--plots", "plots"], "parity.png: the plot cannot be written"),
+        (["--seed", "-1", "--stability"], "Invalid value for '--seed'"),
+    ):
+        run = subprocess.run(
+            [*COMMAND, str(MODEL), "data.h5", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert run.returncode != 0 and message in " ".join(run.stderr.split()), run.stderr
+        assert "Traceback" not in run.stderr
+
+
+def test_the_dynamics_take_the_backend_asked_for(labelled: Trajectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    from frames import ase as ours
+
+    seen = []
+    whole = ours.FramesCalculator
+
+    def spy(*args: object, **settings: object) -> object:
+        seen.append(settings)
+        return whole(*args, **settings)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ours, "FramesCalculator", spy)
+    run_stability(MODEL, labelled, Conditions(picoseconds=0.005), "torchscript")
+    assert seen == [{"backend": "torchscript"}]

@@ -12,6 +12,7 @@ from rich.progress import track
 from rich.table import Table
 
 from frames.errors import FramesError
+from frames.files import require_folder
 
 console = Console()
 
@@ -34,6 +35,10 @@ def bench(
 
     if backend not in BACKENDS:
         raise FramesError(f"--backend {backend}: expected one of {', '.join(BACKENDS)}")
+    if not 0 < seconds < float("inf"):
+        raise FramesError(f"--seconds {seconds}: expected a positive number")
+    for path in (plot, json_file):
+        require_folder(path)
     sample = load_sample(model, structure)
     counts = sorted({1, all_threads()})
     timings = [measure(model, sample, n, backend, seconds) for n in counts]  # type: ignore[arg-type]

@@ -77,16 +77,19 @@ def convert(
     time_step: TimeStep = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
 ) -> None:
-    """Write a trajectory in the project's own HDF5 format: Å, eV, eV/Å, fs, in order, unwrapped."""
+    """Write a trajectory in the project's own HDF5 format: Å, eV, eV/Å, fs; in order, unwrapped, if times are known."""
     from frames.data import read
+    from frames.data.periodic import unwrap
     from frames.data.readers import hdf5
     from frames.data.summary import formula
+    from frames.data.timeline import in_order
 
     if output.suffix not in (".h5", ".hdf5"):
         raise FramesError(f"{output}: conversion writes HDF5; give a name ending in .h5")
     if output.exists() and output.resolve() == source.resolve():
         raise FramesError(f"{output}: IN and OUT are the same file")
-    trajectories = read(source, units=units, topology=topology, time_step=time_step)
+    given = read(source, units=units, topology=topology, time_step=time_step)
+    trajectories = [unwrap(in_order(run)) if run.ordered else run for run in given]
     hdf5.write(output, trajectories, overwrite=overwrite)
     for trajectory in trajectories:
         console.print(

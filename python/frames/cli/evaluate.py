@@ -14,6 +14,7 @@ from rich.table import Table
 
 from frames.cli.progress import step_progress
 from frames.errors import FramesError
+from frames.files import require_folder
 
 if TYPE_CHECKING:
     from frames.data import Trajectory
@@ -34,7 +35,7 @@ def evaluate(
     picoseconds: Annotated[float, typer.Option(help="Length of that run.")] = 300.0,
     temperature: Annotated[float, typer.Option(help="Of that run, in K.")] = 500.0,
     time_step: Annotated[float, typer.Option(help="Of that run, in fs.")] = 0.5,
-    seed: Annotated[int, typer.Option(help="Of its velocities and thermostat.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of its velocities and thermostat.")] = 0,
     backend: Annotated[str, typer.Option(help="auto, native or torchscript.")] = "auto",
 ) -> None:
     """Errors of a model on labelled frames; with --stability, how long its dynamics hold and what they sample.
@@ -51,6 +52,7 @@ def evaluate(
         raise FramesError(f"--backend {backend}: expected one of {', '.join(BACKENDS)}")
     if plots is not None:
         _make_folder(plots)
+    require_folder(json_file)
     conditions = Conditions(picoseconds, temperature, time_step, seed)
     conditions.check()
     opened = open_model(model, backend=backend)  # type: ignore[arg-type]
@@ -78,16 +80,18 @@ def evaluate(
             console.print(f"{path}", highlight=False)
     broke = False
     if stability:
-        held = _with_bar("NVT", lambda report: run_stability(model, whole[0], conditions, report))
+        held = _with_bar("NVT", lambda report: run_stability(model, whole[0], conditions, backend, report))  # type: ignore[arg-type]
         broke = held.broke is not None
         outcome = f"[red]broke after {held.picoseconds:g} ps: {held.broke}" if broke else f"[green]{picoseconds:g} ps"
         console.print(f"stability at {temperature:g} K: {outcome}")
-        console.print(f"mean temperature {held.temperature:.0f} K, error of h(r) {held.h_error:.3f}", highlight=False)
+        if held.temperature == held.temperature:
+            text = f"mean temperature {held.temperature:.0f} K, error of h(r) {held.h_error:.3f}"
+            console.print(text, highlight=False)
         numbers["stability"] = {
             "picoseconds": held.picoseconds,
             "broke": held.broke,
-            "temperature_k": held.temperature,
-            "h_error": held.h_error,
+            "temperature_k": None if held.temperature != held.temperature else held.temperature,
+            "h_error": None if held.temperature != held.temperature else held.h_error,
         }
         if plots is not None:
             from frames.evaluation.plots import plot_stability

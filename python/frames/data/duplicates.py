@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from frames.data.periodic import completed
 from frames.data.trajectory import Floats, Integers, Trajectory
+
+_COORDINATES_AT_ONCE = 1 << 22
 
 
 def find_duplicates(a: Trajectory, b: Trajectory | None = None, tolerance: float = 1e-4) -> Integers:
@@ -30,8 +33,13 @@ def find_duplicates(a: Trajectory, b: Trajectory | None = None, tolerance: float
     candidates = _near_in_projection(first, second, tolerance)
     if b is None:
         candidates = candidates[candidates[:, 0] < candidates[:, 1]]
-    same = [(i, j) for i, j in candidates.tolist() if _largest_difference(a, other, i, j, periodic) <= tolerance]
-    return np.array(sorted(same), dtype=np.int64).reshape(-1, 2)
+    block = 1 + _COORDINATES_AT_ONCE // (1 + 3 * a.atoms)
+    same = [
+        part[_largest_difference(a, other, part, periodic) <= tolerance]
+        for part in (candidates[k : k + block] for k in range(0, len(candidates), block))
+    ]
+    found = np.concatenate([np.empty((0, 2), np.int64), *same])
+    return found[np.lexsort((found[:, 1], found[:, 0]))]
 
 
 def _without_images(run: Trajectory, scale: Trajectory, periodic: NDArray[np.bool_]) -> Floats:
@@ -42,18 +50,20 @@ def _without_images(run: Trajectory, scale: Trajectory, periodic: NDArray[np.boo
     """
     if not periodic.any() or run.cells is None or scale.cells is None:
         return run.positions.reshape(len(run), -1)
-    slope = 2 * np.pi * np.sqrt(3) * np.linalg.norm(np.linalg.inv(scale.cells[0]), axis=0)[periodic]
-    angles = 2 * np.pi * (run.positions @ np.linalg.inv(run.cells))[:, :, periodic]
+    inverse = np.linalg.inv(completed(scale.cells[:1], scale.pbc))[0]
+    slope = 2 * np.pi * np.sqrt(3) * np.linalg.norm(inverse, axis=0)[periodic]
+    angles = 2 * np.pi * (run.positions @ np.linalg.inv(completed(run.cells, run.pbc)))[:, :, periodic]
     return np.concatenate([np.cos(angles) / slope, np.sin(angles) / slope], axis=2).reshape(len(run), -1)
 
 
-def _largest_difference(a: Trajectory, b: Trajectory, i: int, j: int, periodic: NDArray[np.bool_]) -> float:
-    """Å, of any coordinate of two frames, lattice vectors of the first taken off."""
-    difference = b.positions[j] - a.positions[i]
+def _largest_difference(a: Trajectory, b: Trajectory, frames: Integers, periodic: NDArray[np.bool_]) -> Floats:
+    """[P] Å, of any coordinate of the frames [P,2] of a and b, lattice vectors of the first taken off."""
+    first, second = frames.T
+    difference = b.positions[second] - a.positions[first]
     if periodic.any() and a.cells is not None:
-        images = np.round(difference @ np.linalg.inv(a.cells[i])) * periodic
-        difference = difference - images @ a.cells[i]
-    return float(np.abs(difference).max(initial=0.0))
+        cells = completed(a.cells[first], a.pbc)
+        difference = difference - (np.round(difference @ np.linalg.inv(cells)) * periodic) @ cells
+    return np.asarray(np.abs(difference).max(axis=(1, 2), initial=0.0))
 
 
 def _near_in_projection(first: Floats, second: Floats, tolerance: float) -> Integers:

@@ -11,12 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from frames.data.timeline import looks_consecutive, pairs
+from frames.data.timeline import MOST_BACKWARD, looks_consecutive, pairs
 from frames.data.trajectory import Integers, Trajectory
 from frames.errors import FramesError
-
-MOST_BACKWARD = 0.05
-"""Fraction of the steps in a file that may lead back in time."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +100,7 @@ def _require_file_order(trajectory: Trajectory) -> None:
         raise FramesError(
             f"{trajectory.source or 'trajectory'}: the frames are not stored in the order of their times (frame "
             f"{int(np.argmax(backward)) + 1} is earlier than the one before it, as are {backward.sum()} in all), so "
-            "they cannot be split into blocks of time; sort them by time"
+            "they cannot be split into blocks of time; `frames data convert` sorts them"
         )
 
 

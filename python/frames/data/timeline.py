@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +14,8 @@ from frames.errors import FramesError
 
 TIME_TOLERANCE = 0.01
 """Two times are one step apart when their difference is off by less than this fraction of the step."""
+MOST_BACKWARD = 0.05
+"""Fraction of the steps in a file that may lead back in time: those between the pieces that it was made of."""
 _JUMP_FACTOR = 5.0
 _SHUFFLED_ABOVE = 0.5
 _CLOSE_STEP = 5.0
@@ -33,6 +35,39 @@ def time_step(trajectory: Trajectory) -> float | None:
     rounded = np.round(steps, 4)
     values, counts = np.unique(rounded, return_counts=True)
     return float(np.median(steps[rounded == values[np.argmax(counts)]]))
+
+
+def backward_steps(trajectory: Trajectory) -> Integers:
+    """Frames whose successor in the same run has the same or an earlier time; none if times are unknown."""
+    if trajectory.times is None:
+        return np.empty(0, np.int64)
+    return np.flatnonzero((np.diff(trajectory.times) <= 0) & (np.diff(trajectory.runs) == 0))
+
+
+def in_pieces(trajectory: Trajectory) -> Trajectory:
+    """The same frames with a new run wherever time starts again, as in a file made of several simulations.
+
+    Frames of two simulations would be paired by their times otherwise. Where more than a few steps lead back, the
+    frames are in no order, and stay as they are.
+    """
+    starts = backward_steps(trajectory)
+    if not 0 < len(starts) <= max(1, MOST_BACKWARD * (len(trajectory) - 1)):
+        return trajectory
+    pieces = np.zeros(len(trajectory), np.int64)
+    pieces[starts + 1] = 1
+    _, runs = np.unique(np.stack([trajectory.runs, np.cumsum(pieces)], axis=1), axis=0, return_inverse=True)
+    note = f"time starts again after frame {starts[0]}: {runs.max() + 1} runs"
+    return replace(trajectory, runs=runs.reshape(-1).astype(np.int64)).with_notes(note)
+
+
+def in_order(trajectory: Trajectory) -> Trajectory:
+    """The same frames sorted by run and time, where times are known."""
+    if trajectory.times is None:
+        return trajectory
+    order = np.lexsort((trajectory.times, trajectory.runs))
+    if (np.diff(order) == 1).all():
+        return trajectory
+    return trajectory[order].with_notes("sorted by time")
 
 
 def pairs(trajectory: Trajectory, stride: int = 1, step: float | None = None) -> Integers:

@@ -7,7 +7,7 @@ with that of the reference trajectory up to that time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ import numpy as np
 from ase import Atoms
 from ase.data import covalent_radii
 
-from frames.data.periodic import whole_vectors
+from frames.data.periodic import completed, whole_vectors
 from frames.data.trajectory import Floats, Integers, Trajectory
 from frames.errors import FramesError
+from frames.inference import BackendName
 
 BROKEN_BY = 0.5  # Å off the mean length
 BONDED = 1.25  # bonds are pairs closer than this times the sum of their covalent radii
@@ -36,7 +37,7 @@ class Stability:
     broke: str | None
     """What happened, in words; None if nothing."""
     temperature: float
-    """K, mean over the run."""
+    """K, mean over the run; NaN if it broke before the first look."""
     h_error: float
     """∫|h(r) − h_ref(r)| dr: 0 for the same distribution, 2 for two without overlap."""
     distances: Floats
@@ -64,6 +65,7 @@ def run_stability(
     model: str | Path,
     reference: Trajectory,
     conditions: Conditions,
+    backend: BackendName = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> Stability:
     """Runs NVT from the first frame of the reference until a bond breaks or the time is over.
@@ -72,6 +74,7 @@ def run_stability(
         model: model file.
         reference: frames of the same molecule or crystal, from dynamics at the same temperature if h(r) is to mean
             anything; mean bond lengths and the distribution of distances are taken from it.
+        backend: what evaluates the model.
         progress: called with steps done and wanted.
 
     Raises FramesError for conditions that cannot be used.
@@ -84,14 +87,13 @@ def run_stability(
 
     conditions.check()
     random = np.random.default_rng(conditions.seed)
-    cell = None if reference.cells is None else reference.cells[0]
-    atoms: Any = Atoms(reference.atomic_numbers, reference.positions[0], cell=cell, pbc=reference.pbc)
+    atoms = _atoms_of(reference)
     bonds = find_bonds(atoms)
-    mean = np.mean([pair_lengths(atoms, frame, bonds) for frame in reference.positions[:1000]], axis=0)
+    mean = np.mean([pair_lengths(frame, frame.positions, bonds) for frame in _frames(reference[:1000])], axis=0)
     edges = np.arange(0.0, _reach(reference) + BIN, BIN)
     pairs = np.stack(np.triu_indices(len(atoms), 1))
-    expected = _histogram(reference, atoms, pairs, edges)
-    atoms.calc = FramesCalculator(model)
+    expected = _histogram(reference, pairs, edges)
+    atoms.calc = FramesCalculator(model, backend=backend)
     MaxwellBoltzmannDistribution(atoms, temperature_K=conditions.temperature, rng=random)
     thermostat = {"temperature_K": conditions.temperature, "friction": FRICTION / fs}
     dynamics: Any = Langevin(atoms, conditions.time_step * fs, rng=random, fixcm=False, **thermostat)
@@ -152,13 +154,31 @@ def _broken(atoms: Any, bonds: Integers, mean: Floats) -> str | None:
 def _reach(reference: Trajectory) -> float:
     """The largest distance of h(r): all of a molecule with room to spare, half the cell of a periodic system."""
     if reference.periodic and reference.cells is not None:
-        return 0.5 * float(np.linalg.norm(reference.cells[0], axis=1)[list(reference.pbc)].min())
+        # the distance between opposite faces is one over the length of a reciprocal vector
+        reciprocal = np.linalg.inv(completed(reference.cells, reference.pbc))
+        return 0.5 / float(np.linalg.norm(reciprocal, axis=1)[:, list(reference.pbc)].max())
     span = np.ptp(reference.positions, axis=1)
     return 1.2 * float(np.linalg.norm(span, axis=1).max())
 
 
-def _histogram(reference: Trajectory, atoms: Any, pairs: Integers, edges: Floats) -> Floats:
+def _atoms_of(reference: Trajectory) -> Any:
+    """ase.Atoms of the first frame."""
+    cell = None if reference.cells is None else reference.cells[0]
+    return Atoms(reference.atomic_numbers, reference.positions[0], cell=cell, pbc=reference.pbc)
+
+
+def _frames(reference: Trajectory) -> Iterator[Any]:
+    """The frames one after the other, each in its own cell, in one ase.Atoms."""
+    atoms = _atoms_of(reference)
+    for i, positions in enumerate(reference.positions):
+        if reference.cells is not None:
+            atoms.set_cell(reference.cells[i])
+        atoms.positions[:] = positions
+        yield atoms
+
+
+def _histogram(reference: Trajectory, pairs: Integers, edges: Floats) -> Floats:
     counts = np.zeros(len(edges) - 1)
-    for frame in reference.positions:
-        counts += np.histogram(pair_lengths(atoms, frame, pairs), edges)[0]
+    for frame in _frames(reference):
+        counts += np.histogram(pair_lengths(frame, frame.positions, pairs), edges)[0]
     return np.asarray(counts / (counts.sum() * BIN))

@@ -75,7 +75,9 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError) as error:
+    except pickle.UnpicklingError:  # torch's message advises to run what is in the file
+        raise FramesError(f"{path}: not a readable checkpoint of `frames train`") from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         reason = str(error).split("\n", 1)[0]
         raise FramesError(f"{path}: not a readable checkpoint of `frames train` ({reason})") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:

@@ -165,6 +165,17 @@ def _by_time(config: Config, need: Need | None, reader: Reader) -> TrainingData:
             test=section.test_fraction,
             gap=section.gap,
         )
+        copies = _copies_of(run, np.concatenate([split.validation, split.test]))
+        if len(copies):
+            allowed = split.train[np.isin(split.train, _away_from(copies, run, section.gap))]
+            left_out = len(split.train) - len(allowed)
+            if left_out:
+                split = replace(
+                    split,
+                    train=allowed,
+                    kind=f"{split.kind}, {left_out} training frames left out within {section.gap} frames of a copy of "
+                    "one for validation or test",
+                )
         chains = _chains(t, run, need, split.train, config.training.seed)
         # frames with partners, if that leaves as many labels as are asked for
         anchored = [i for _, i in sorted(chains)]
@@ -180,6 +191,7 @@ def _by_time(config: Config, need: Need | None, reader: Reader) -> TrainingData:
         data.validation += [(t, i) for i in _evenly(split.validation.tolist(), section.validation_frames)]
         data.test += [(t, i) for i in _evenly(split.test.tolist(), section.test_frames)]
         data.split = split.kind
+    _drop_repeated(data)  # of other trajectories of the file; those of the same one are out, with their neighbours
     if config.auxiliary.partner_labels:
         data.train = sorted({*data.train, *data.partners})
     return data
@@ -211,6 +223,13 @@ def _as_given(config: Config, need: Need | None, reader: Reader) -> TrainingData
     return data
 
 
+def _copies_of(run: Trajectory, held: Integers) -> list[int]:
+    """Frames of a run that have the positions of a held-out frame of it, and are another one."""
+    pairs = find_duplicates(run)
+    both = np.concatenate([pairs, pairs[:, ::-1]])
+    return np.unique(both[np.isin(both[:, 1], held), 0]).tolist()
+
+
 def _chains(t: int, run: Trajectory, need: Need | None, allowed: Integers, seed: int) -> dict[FrameIndex, Chain]:
     """The chain of every frame of a run that has one, all of it among the allowed frames."""
     if need is None:
@@ -222,17 +241,29 @@ def _chains(t: int, run: Trajectory, need: Need | None, allowed: Integers, seed:
 def _drop_repeated(data: TrainingData) -> None:
     """Removes from training every frame that validation or test hold too, and says how many in the report."""
     held: set[FrameIndex] = set()
-    for other in {t for t, _ in [*data.validation, *data.test]}:
-        for mine in {t for t, _ in data.used}:
-            if data.trajectories[mine].atoms == data.trajectories[other].atoms:
-                found = find_duplicates(data.trajectories[mine], data.trajectories[other])
-                held |= {(mine, int(i)) for i, _ in found}
+    for mine in {t for t, _ in data.used}:
+        held |= {(mine, i) for i in _held_out_too(data, data.trajectories[mine])}
     before = len(data.train)
     data.train = [frame for frame in data.train if frame not in held]
     data.chains = {a: chain for a, chain in data.chains.items() if not held & set(chain)}
+    data.unlabelled = [chain for chain in data.unlabelled if not held & set(chain)]
     data.report["dropped_from_training"] = before - len(data.train)
-    if held:
+    if before and not data.train:
+        raise FramesError(f"all {before} training frames occur in validation or test as well; nothing is left to learn")
+    if len(data.train) < before:
         data.split += f", {before - len(data.train)} training frames dropped that occur in validation or test"
+
+
+def _held_out_too(data: TrainingData, run: Trajectory) -> set[int]:
+    """Frames of a run with the positions of a frame that validation or test use."""
+    held: set[int] = set()
+    roles: dict[int, list[int]] = {}
+    for t, i in [*data.validation, *data.test]:
+        roles.setdefault(t, []).append(i)
+    for t, frames in roles.items():
+        if data.trajectories[t].atoms == run.atoms:
+            held |= {int(i) for i, _ in find_duplicates(run, data.trajectories[t][frames])}
+    return held
 
 
 def _require_trained_elements(data: TrainingData, config: Config) -> None:
@@ -274,10 +305,7 @@ def _add_unlabelled(
         if strange:
             raise FramesError(f"data.unlabelled: {path}: elements {strange} do not occur in the labelled frames")
         t = len(data.trajectories)
-        held: set[int] = set()
-        for other in {k for k, _ in [*data.validation, *data.test]}:
-            if data.trajectories[other].atoms == run.atoms:
-                held |= {int(i) for i, _ in find_duplicates(run, data.trajectories[other])}
+        held = _held_out_too(data, run)
         data.trajectories.append(run)
         away = _away_from(sorted(held), run, gap)
         if held:

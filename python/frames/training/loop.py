@@ -275,7 +275,6 @@ class Run:
         return f"force {force:.1f} meV/Å" + (f", energy {energy:.1f} meV" if energy is not None else "")
 
     def _finish(self) -> dict[str, Any]:
-        plot_learning_curve(self.rows, self.folder / CURVE)
         best = load_checkpoint(self.folder / BEST)
         report = {**best.report, "seconds": self.trainer.seconds, "steps_done": self.trainer.step}
         if self.data.test:
@@ -298,6 +297,10 @@ class Run:
                 best.frame,
             ),
         )
+        try:
+            plot_learning_curve(self.rows, self.folder / CURVE)
+        except FramesError as error:  # the model is there
+            self.console.print(f"[yellow]{error}", highlight=False)
         return report
 
 
@@ -328,9 +331,14 @@ def _read_metrics(path: Path, last_step: int) -> list[dict[str, float]]:
     """Rows up to the step of the checkpoint; what came after it is computed again."""
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(stream)]
-    return [{**row, "step": int(row["step"])} for row in rows if row["step"] <= last_step]
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(stream)]
+        return [{**row, "step": int(row["step"])} for row in rows if row["step"] <= last_step]
+    except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
+        raise FramesError(
+            f"{path}: damaged ({type(error).__name__}: {error}); move it away to go on without the earlier rows"
+        ) from None
 
 
 def _first_difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from frames.plotting import pyplot, save
+
 
 def plot_learning_curve(rows: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Validation errors of force and energy against the step, on logarithmic axes; written as PNG."""
-    import matplotlib
+    """Validation errors of force and energy against the step, on logarithmic axes; written as PNG.
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    Raises FramesError if it cannot be written.
+    """
     from matplotlib.ticker import FuncFormatter
 
-    figure, left = plt.subplots(figsize=(6.5, 4), layout="constrained")
+    figure, left = pyplot().subplots(figsize=(6.5, 4), layout="constrained")
     steps = [row["step"] for row in rows]
     marker = "o" if len(rows) < 30 else ""
     force = [row["validation_force_mae_mev_per_angstrom"] for row in rows]
@@ -34,5 +35,4 @@ def plot_learning_curve(rows: Sequence[Mapping[str, float]], path: Path) -> None
         axis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "235" else ""))
     left.set_title(f"lowest force MAE {min(force):.1f} meV/Å after {rows[-1]['seconds'] / 60:.1f} min of training")
     left.grid(alpha=0.3, which="both")
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+    save(figure, path)

@@ -320,7 +320,7 @@ def test_iso17_database(toy: Trajectory, tmp_path: Path) -> None:
             database.write(atoms, total_energy=energy, data={"atomic_forces": toy.forces[number]})  # type: ignore[index]
     (found,) = read(path)
     _assert_same(found, toy, 1e-12, "atomic_numbers", "positions", "energies", "forces")
-    assert "ISO17 files are in eV" in found.notes[0]
+    assert "databases of ASE and ISO17 are in eV" in found.notes[0]
 
 
 def test_schnetpack_database_states_its_units(toy: Trajectory, tmp_path: Path) -> None:

@@ -309,3 +309,20 @@ def test_what_export_refuses(morse_file: Path, tmp_path: Path) -> None:
     export_checkpoint(best, model)
     with pytest.raises(FramesError, match=r"model\.pt: a TorchScript file, no checkpoint of `frames train`"):
         export_checkpoint(model, tmp_path / "other.pt")
+
+
+def test_damaged_metrics(morse_file: Path, tmp_path: Path) -> None:
+    raw = table(morse_file, tmp_path / "run")
+    execute(raw)
+    path = tmp_path / "run" / "metrics.csv"
+    path.write_text(path.read_text().replace("40,", "forty,", 1))
+    with pytest.raises(FramesError, match=r"metrics\.csv: damaged .*move it away to go on without the earlier rows"):
+        execute(raw, resume=True)
+
+
+def test_a_curve_that_cannot_be_drawn_does_not_cost_the_test_errors(morse_file: Path, tmp_path: Path) -> None:
+    raw = table(morse_file, tmp_path / "run")
+    run = Run(parse_config(raw, "test"), raw, Console(file=(output := io.StringIO())))
+    (tmp_path / "run" / "learning_curve.png").mkdir(parents=True)
+    report = run.execute(resume=False)
+    assert "test" in report and "the plot cannot be written" in " ".join(output.getvalue().split())

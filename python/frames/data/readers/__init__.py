@@ -11,7 +11,7 @@ import numpy as np
 
 from frames.data.periodic import unwrap
 from frames.data.readers.options import ReadOptions, check_file
-from frames.data.timeline import TIME_TOLERANCE, looks_shuffled, time_step
+from frames.data.timeline import TIME_TOLERANCE, in_pieces, looks_shuffled, time_step
 from frames.data.trajectory import Trajectory
 from frames.errors import FramesError
 
@@ -56,10 +56,14 @@ def read(
     if topology is not None and name != "mdtraj_files":
         raise FramesError(f"{path}: a topology belongs to .dcd, .xtc, .trr and .nc files")
     reader: Callable[[Path, ReadOptions], list[Trajectory]] = import_module(f"{__name__}.{name}").read
-    trajectories = reader(path, options)
+    try:
+        trajectories = reader(path, options)
+    except (ValueError, TypeError, KeyError, IndexError, MemoryError) as error:
+        # what the readers check has its own message; damage has more forms than that
+        raise FramesError(f"{path}: damaged, or not what its name says ({type(error).__name__}: {error})") from error
     if not any(len(trajectory) for trajectory in trajectories):
         raise FramesError(f"{path}: holds no frames")
-    timed = [_with_time_step(trajectory, time_step) for trajectory in trajectories]
+    timed = [in_pieces(_with_time_step(trajectory, time_step)) for trajectory in trajectories]
     return [unwrap(trajectory) if trajectory.ordered else trajectory for trajectory in timed]
 
 

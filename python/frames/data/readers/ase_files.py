@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from frames.data.readers import lammps_dump
 from frames.data.readers.frame_list import FrameList
-from frames.data.readers.options import ReadOptions, check_file, check_size, unit_factors
+from frames.data.readers.label_keys import Family, Found, choose, labels_by_family
+from frames.data.readers.options import ReadOptions, UnitFactors, check_file, check_size, unit_factors
 from frames.data.trajectory import Trajectory
 from frames.errors import FramesError
 
-ENERGY_KEYS = ("energy", "Energy", "E", "total_energy", "TotEnergy", "REF_energy", "dft_energy", "DFT_energy")
-FORCE_KEYS = ("forces", "force", "Forces", "F", "REF_forces", "dft_forces", "DFT_forces", "atomic_forces")
-VIRIAL_KEYS = ("virial", "virials", "REF_virial", "dft_virial")
 TIME_KEYS = ("t_fs", "time_fs")
 
 # Databases have a reader of their own. A file in the old format of .traj holds pickles, which can run code.
@@ -30,29 +30,111 @@ def read(path: Path, options: ReadOptions) -> list[Trajectory]:
     # Text takes about 10 characters per number, an Atoms object and our copy about 4 numbers for each.
     check_size(path, 4 * path.stat().st_size)
     format_name = _format(path)
-    why = (
-        "nothing in the file says otherwise"
-        if format_name in _NO_UNITS
-        else f"ASE converts files of format '{format_name}'"
-    )
-    factors = unit_factors(options, "eV", why=why)
-    frames = FrameList(str(path))
-    for atoms in _frames(path, format_name):
-        energy = _energy(atoms)
-        forces = _forces(atoms)
-        virial = _virial(atoms)
-        frames.add(
-            atoms.get_atomic_numbers(),
-            atoms.get_positions() * factors.length,
-            cell=np.asarray(atoms.cell) * factors.length if atoms.pbc.any() else None,
-            pbc=atoms.pbc,
-            energy=None if energy is None else energy * factors.energy,
-            forces=None if forces is None else forces * factors.force,
-            virial=None if virial is None else virial * factors.energy,
-            velocities=_velocities(atoms),
-            time=next((float(atoms.info[key]) for key in TIME_KEYS if key in atoms.info), None),
+    settings: dict[str, Any] = {}
+    if format_name in lammps_dump.FORMATS:
+        # ASE converts them, given the style
+        settings["units"], note = lammps_dump.style(path, format_name, options.units)
+        factors = UnitFactors(1.0, 1.0, note)
+    else:
+        why = (
+            "nothing in the file says otherwise"
+            if format_name in _NO_UNITS
+            else f"ASE converts files of format '{format_name}'"
         )
-    return frames.trajectories((f"{format_name} file; {factors.note}",))
+        factors = unit_factors(options, "eV", why=why)
+    if format_name in _NO_UNITS:
+        _check_counts(path)
+    images = []
+    for number, atoms in enumerate(_frames(path, format_name, settings)):
+        if format_name in lammps_dump.FORMATS and atoms.calc is not None:
+            atoms.calc.results.pop("energy", None)  # which ASE makes up
+        images.append(_image(path, number, atoms))
+    families, note = choose([image.labels for image in images])
+    with_forces = any("forces" in image.labels.get(families["forces"], {}) for image in images)
+    frames = FrameList(str(path))
+    lone = 0
+    for image in images:
+        values = {what: image.labels[f][what][1] for what, f in families.items() if what in image.labels.get(f, {})}
+        forces = values.get("forces")
+        if forces is None and with_forces and image.lone and "energy" in values:
+            forces, lone = np.zeros((1, 3)), lone + 1
+        frames.add(
+            image.atomic_numbers,
+            image.positions * factors.length,
+            cell=None if image.cell is None else image.cell * factors.length,
+            pbc=image.pbc,
+            energy=values["energy"] * factors.energy if "energy" in values else None,
+            forces=None if forces is None else forces * factors.force,
+            virial=values["virial"] * factors.energy if "virial" in values else None,
+            velocities=image.velocities,
+            time=image.time,
+        )
+    notes = [f"{format_name} file; {factors.note}", note]
+    if lone:
+        notes.append(f"forces of {lone} lone atoms, which the file leaves out, are zero")
+    return frames.trajectories(tuple(text for text in notes if text))
+
+
+@dataclass(frozen=True)
+class _Image:
+    """What is taken of an Atoms object, which is larger."""
+
+    atomic_numbers: Any
+    positions: Any
+    cell: Any | None
+    pbc: Any
+    velocities: Any | None
+    time: float | None
+    labels: Mapping[Family, Found]
+
+    @property
+    def lone(self) -> bool:
+        return len(self.positions) == 1 and self.cell is None
+
+
+def _image(path: Path, number: int, atoms: Any) -> _Image:
+    try:
+        labels = labels_by_family(atoms)
+    except (FramesError, ValueError, TypeError) as error:
+        raise FramesError(f"{path}: frame {number}: {error}") from None
+    return _Image(
+        atoms.get_atomic_numbers(),
+        atoms.get_positions(),
+        np.asarray(atoms.cell) if atoms.pbc.any() else None,
+        atoms.pbc,
+        velocities(atoms),
+        _time(path, number, atoms),
+        labels,
+    )
+
+
+def _time(path: Path, number: int, atoms: Any) -> float | None:
+    """fs, if the frame says it."""
+    key = next((key for key in TIME_KEYS if key in atoms.info), None)
+    if key is None:
+        return None
+    try:
+        return float(atoms.info[key])
+    except (TypeError, ValueError):
+        raise FramesError(f"{path}: frame {number}: {key} = {atoms.info[key]!r} is no time in fs") from None
+
+
+def _check_counts(path: Path) -> None:
+    """Raises FramesError if a frame of an XYZ file says that it has more atoms than the file has lines.
+
+    ASE would look for them until the end of days.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        while (line := stream.readline()).strip():
+            try:
+                atoms = int(line)
+            except ValueError:
+                return  # for ASE to say what is wrong
+            if atoms > size:
+                raise FramesError(f"{path}: a frame of {atoms} atoms in a file of {size} bytes: damaged or truncated")
+            for _ in range(atoms + 1):
+                stream.readline()
 
 
 def _format(path: Path) -> str:
@@ -74,13 +156,14 @@ def _format(path: Path) -> str:
     return name
 
 
-def _frames(path: Path, format_name: str) -> Iterator[Any]:
+def _frames(path: Path, format_name: str, settings: Mapping[str, Any]) -> Iterator[Any]:
     import ase.io
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            yield from ase.io.iread(str(path), index=":", format=format_name)
+            # "file@3" is a name, not the fourth frame
+            yield from ase.io.iread(str(path), index=":", format=format_name, do_not_split_by_at_sign=True, **settings)
         except FramesError:
             raise
         except Exception as error:  # ASE's readers raise whatever the parsing of a bad line raises
@@ -88,33 +171,7 @@ def _frames(path: Path, format_name: str) -> Iterator[Any]:
             raise FramesError(f"{path}: ASE cannot read it as '{format_name}' ({detail})") from error
 
 
-def _results(atoms: Any) -> dict[str, Any]:
-    return dict(atoms.calc.results) if atoms.calc is not None else {}
-
-
-def _energy(atoms: Any) -> float | None:
-    if "energy" in _results(atoms):
-        return float(_results(atoms)["energy"])
-    return next((float(atoms.info[key]) for key in ENERGY_KEYS if key in atoms.info), None)
-
-
-def _forces(atoms: Any) -> Any | None:
-    if "forces" in _results(atoms):
-        return np.asarray(_results(atoms)["forces"])
-    return next((np.asarray(atoms.arrays[key]) for key in FORCE_KEYS if key in atoms.arrays), None)
-
-
-def _virial(atoms: Any) -> Any | None:
-    """The virial, or minus the stress times the volume (stress = -W/V in ASE's sign)."""
-    for key in VIRIAL_KEYS:
-        if key in atoms.info:
-            return np.asarray(atoms.info[key], dtype=np.float64).reshape(3, 3)
-    if "stress" in _results(atoms) and atoms.pbc.all():
-        return -np.asarray(atoms.get_stress(voigt=False)) * atoms.get_volume()
-    return None
-
-
-def _velocities(atoms: Any) -> Any | None:
+def velocities(atoms: Any) -> Any | None:
     """Å/fs; ASE's unit of time is Å sqrt(amu/eV)."""
     import ase.units
 

@@ -91,7 +91,7 @@ def _joined(sets: list[Path], name: str, width: int) -> Floats | None:
         raise FramesError(f"{missing}: no such file, and other sets of this system have it")
     blocks = []
     for file in present:
-        block = load_npy(file)
+        block = np.atleast_1d(load_npy(file))
         if block.dtype.kind not in "fiu" or block.size != len(block) * width:
             raise FramesError(
                 f"{file}: must hold {width} numbers per frame for the atoms of type.raw, "

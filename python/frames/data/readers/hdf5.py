@@ -17,7 +17,7 @@ import numpy as np
 from frames.data.readers.options import ReadOptions, check_file, check_size
 from frames.data.trajectory import Trajectory
 from frames.errors import FramesError
-from frames.files import write_atomically
+from frames.files import require_folder, write_atomically
 
 FORMAT = "frames-trajectory"
 FORMAT_VERSION = 1
@@ -41,7 +41,7 @@ def is_ours(path: Path) -> bool:
     check_file(path)
     try:
         with h5py.File(path, "r") as file:
-            return bool(file.attrs.get("format") == FORMAT)
+            return isinstance(name := file.attrs.get("format"), str) and name == FORMAT
     except OSError as error:
         raise FramesError(f"{path}: not an HDF5 file, or a truncated one ({_first_line(error)})") from error
 
@@ -54,8 +54,7 @@ def write(path: Path, trajectories: Sequence[Trajectory], overwrite: bool = Fals
     import h5py
 
     path = Path(path)
-    if not path.parent.is_dir():
-        raise FramesError(f"{path}: cannot be written, since {path.parent} is not a folder")
+    require_folder(path)
     if path.exists() and not overwrite:
         raise FramesError(f"{path}: exists already; choose another name or allow overwriting")
 
@@ -107,6 +106,8 @@ def read(path: Path, options: ReadOptions) -> list[Trajectory]:
 def _bytes(path: Path, group: Any) -> int:
     total = 0
     for key in set(_ARRAYS) & set(group):
+        if not hasattr(group[key], "dtype"):
+            raise FramesError(f"{path}: '{group.name}/{key}' must hold numbers, and is a group")
         if group[key].dtype.kind not in "fiu":
             raise FramesError(f"{path}: '{group.name}/{key}' must hold numbers, got {group[key].dtype}")
         total += int(group[key].size) * 8

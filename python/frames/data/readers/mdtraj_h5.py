@@ -32,7 +32,7 @@ def read(path: Path, options: ReadOptions) -> list[Trajectory]:
         with h5py.File(path, "r") as file:
             if _CONVENTION not in _text(file.attrs.get("conventions", "")):
                 raise FramesError(f"{path}: an HDF5 file, but neither of this program nor of MDTraj")
-            sizes = [file[key].size for key in ("coordinates", "time") if key in file]
+            sizes = [file[key].size for key in ("coordinates", "time", "cell_lengths", "cell_angles") if key in file]
             check_size(path, 16 * sum(sizes))
             length = _factor(file["coordinates"], "nanometers", "Å")
             positions = np.asarray(file["coordinates"], dtype=np.float64) * length

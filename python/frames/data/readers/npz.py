@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frames.data.readers.npz_arrays import array_names, load_arrays
-from frames.data.readers.options import ReadOptions, unit_factors
+from frames.data.readers.options import ReadOptions, UnitFactors, unit_factors
 from frames.data.trajectory import Trajectory
 from frames.errors import FramesError
 
@@ -31,6 +31,10 @@ class Layout:
     optional: Mapping[str, str] = field(default_factory=dict)
     index: str | None = None
     """Array with the number of the MD step of each frame."""
+    stated: Mapping[str, str] = field(default_factory=dict)
+    """"energy" and "length" → array with the unit, where files may state it (sGDML)."""
+    lattice: str | None = None
+    """Array with the lattice vectors as columns, the same in all frames (sGDML)."""
 
 
 LAYOUTS = (
@@ -47,6 +51,8 @@ LAYOUTS = (
         "MD17 files are in kcal/mol",
         {"positions": "R", "atomic_numbers": "z"},
         {"energies": "E", "forces": "F"},
+        stated={"energy": "e_unit", "length": "r_unit"},
+        lattice="lattice",
     ),
     Layout(
         "rMD17",
@@ -74,16 +80,24 @@ def read(path: Path, options: ReadOptions) -> list[Trajectory]:
     wanted = {**layout.required, **{f: n for f, n in layout.optional.items() if n in present}}
     if layout.index is not None and layout.index in present:
         wanted["index"] = layout.index
+    if layout.lattice is not None and layout.lattice in present:
+        wanted["lattice"] = layout.lattice
     stored = load_arrays(path, wanted.values())
     values: dict[str, Any] = {field_: stored[name] for field_, name in wanted.items()}
 
-    factors = unit_factors(options, layout.energy_unit, why=layout.why)
+    factors = _units(path, layout, present, options)
     notes = [f"{layout.name}; {factors.note}"]
     values["positions"] = _numbers(path, wanted["positions"], values["positions"]) * factors.length
     if "energies" in values:
         values["energies"] = _energies(path, wanted["energies"], values["energies"]) * factors.energy
     if "forces" in values:
         values["forces"] = _numbers(path, wanted["forces"], values["forces"]) * factors.force
+    if "velocities" in values:
+        values["velocities"] = _numbers(path, wanted["velocities"], values["velocities"]) * factors.length
+    if "lattice" in values:
+        values["cells"] = _lattice(path, wanted["lattice"], values.pop("lattice"))
+    if "cells" in values:
+        values["cells"] = _numbers(path, wanted.get("cells", "lattice"), values["cells"]) * factors.length
     values["atomic_numbers"] = _same_in_every_frame(path, values["atomic_numbers"])
     values["pbc"] = _boundaries(path, values)
     index = values.pop("index", None)
@@ -103,6 +117,22 @@ def _layout(path: Path, present: set[str]) -> Layout:
     )
 
 
+def _units(path: Path, layout: Layout, present: set[str], options: ReadOptions) -> UnitFactors:
+    """Those that the caller states, else those that the file states, else those of the layout."""
+    names = {kind: name for kind, name in layout.stated.items() if name in present}
+    said = {kind: str(load_arrays(path, [name])[name].reshape(-1)[0]) for kind, name in names.items()}
+    if not said:
+        return unit_factors(options, layout.energy_unit, why=layout.why)
+    return unit_factors(options, said.get("energy", layout.energy_unit), said.get("length", "Å"), "as the file says")
+
+
+def _lattice(path: Path, name: str, values: NDArray[Any]) -> NDArray[Any]:
+    """[3,3] with the vectors as rows."""
+    if values.shape != (3, 3):
+        raise FramesError(f"{path}: array '{name}' must have shape [3,3], got {list(values.shape)}")
+    return values.T
+
+
 def _numbers(path: Path, name: str, values: NDArray[Any]) -> NDArray[np.float64]:
     if values.dtype.kind not in "fiu":
         raise FramesError(f"{path}: array '{name}' must hold numbers, got {values.dtype}")
@@ -112,6 +142,8 @@ def _numbers(path: Path, name: str, values: NDArray[Any]) -> NDArray[np.float64]
 def _energies(path: Path, name: str, values: NDArray[Any]) -> NDArray[np.float64]:
     """[T] from [T] or [T,1], as files have it."""
     energies = _numbers(path, name, values)
+    if energies.ndim == 0:
+        raise FramesError(f"{path}: array '{name}' must hold one energy per frame, got a single number")
     return energies[:, 0] if energies.ndim == 2 and energies.shape[1] == 1 else energies
 
 
@@ -119,6 +151,8 @@ def _same_in_every_frame(path: Path, numbers: NDArray[Any]) -> NDArray[Any]:
     """[N] from [N], or from [T,N] with equal rows."""
     if numbers.ndim != 2:
         return numbers
+    if len(numbers) == 0:
+        raise FramesError(f"{path}: the elements are given for each frame, and there is none")
     differs = (numbers != numbers[:1]).any(axis=1)
     if differs.any():
         raise FramesError(f"{path}: frame {int(np.argmax(differs))} has other elements than frame 0")

@@ -1,0 +1,120 @@
+"""Which labels of a frame in ASE belong together: programs keep several methods' side by side under prefixes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from frames.errors import FramesError
+
+
+@dataclass(frozen=True)
+class Family:
+    """Names of the labels of one method."""
+
+    name: str
+    energy: tuple[str, ...]
+    forces: tuple[str, ...]
+    virial: tuple[str, ...]
+    stress: tuple[str, ...]
+
+
+def _prefixed(prefix: str) -> Family:
+    return Family(
+        f"{prefix}...",
+        (f"{prefix}energy",),
+        (f"{prefix}forces",),
+        (f"{prefix}virial", f"{prefix}virials"),
+        (f"{prefix}stress",),
+    )
+
+
+FAMILIES = (
+    Family(
+        "no prefix",
+        ("energy", "Energy", "E", "total_energy", "TotEnergy"),
+        ("forces", "force", "Forces", "F", "atomic_forces"),
+        ("virial", "virials"),
+        ("stress",),
+    ),
+    _prefixed("REF_"),
+    _prefixed("dft_"),
+    _prefixed("DFT_"),
+)
+
+Found = Mapping[str, tuple[str, Any]]
+"""{"energy", "forces" or "virial": (key, value)} of one frame and family; a virial [3,3] is the sum of r⊗F."""
+
+
+def labels_by_family(atoms: Any) -> dict[Family, Found]:
+    """What a frame has of every family, in the units of the file. Raises FramesError where an energy is no number."""
+    return {family: found for family in FAMILIES if (found := _of(atoms, family))}
+
+
+def choose(frames: Sequence[Mapping[Family, Found]]) -> tuple[dict[str, Family], str]:
+    """From which family each of energy, forces and virial is taken, and a note if labels are left aside.
+
+    All are of the family with most energies and forces in the file, of several the first; what no frame has of that one
+    is of the next.
+    """
+    counts = {what: dict.fromkeys(FAMILIES, 0) for what in ("energy", "forces", "virial")}
+    for frame in frames:
+        for family, found in frame.items():
+            for what in found:
+                counts[what][family] += 1
+    best = max(FAMILIES, key=lambda family: counts["energy"][family] + counts["forces"][family])
+    chosen = dict.fromkeys(counts, best)
+    for what in ("energy", "forces"):
+        if not counts[what][best]:
+            chosen[what] = max(FAMILIES, key=lambda family: counts[what][family])
+    used = {frame[f][what][0] for frame in frames for what, f in chosen.items() if what in frame.get(f, {})}
+    others = {key for frame in frames for found in frame.values() for key, _ in found.values()} - used
+    if not others and chosen["energy"] == chosen["forces"]:
+        return chosen, ""
+    return chosen, f"labels are {', '.join(sorted(used))}" + (f", not {', '.join(sorted(others))}" if others else "")
+
+
+def _of(atoms: Any, family: Family) -> dict[str, tuple[str, Any]]:
+    results: Mapping[str, Any] = atoms.calc.results if atoms.calc is not None else {}
+    found: dict[str, tuple[str, Any]] = {}
+    for key in family.energy:
+        if key in results or key in atoms.info:
+            number = _number(key, results.get(key, atoms.info.get(key)))
+            if number is not None:
+                found["energy"] = (key, number)
+                break
+    for key in family.forces:
+        value = results.get(key, atoms.arrays.get(key))
+        if value is not None:
+            found["forces"] = (key, np.asarray(value))
+            break
+    virial = next((key for key in family.virial if key in atoms.info), None)
+    stress = next((key for key in family.stress if key in results or key in atoms.info), None)
+    if virial is not None:
+        found["virial"] = (virial, np.asarray(atoms.info[virial], dtype=np.float64).reshape(3, 3))
+    elif stress is not None and atoms.pbc.all():
+        # stress = -W / V in ASE's sign
+        tensor = voigt_to_tensor(np.asarray(results.get(stress, atoms.info.get(stress)), dtype=np.float64))
+        found["virial"] = (stress, -tensor * atoms.get_volume())
+    return found
+
+
+def _number(key: str, value: Any) -> float | None:
+    """The energy of that name; None for an E that is a field."""
+    try:
+        return float(np.asarray(value, dtype=np.float64).reshape(()))
+    except (TypeError, ValueError):
+        if key == "E" and np.size(value) == 3:
+            return None
+        raise FramesError(f"{key} = {value!r} is no number") from None
+
+
+def voigt_to_tensor(values: Any) -> Any:
+    """Stress [3,3] from nine numbers, or from six in Voigt order: xx, yy, zz, yz, xz, xy."""
+    if values.size == 6:
+        xx, yy, zz, yz, xz, xy = values.reshape(6)
+        return np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+    return values.reshape(3, 3)

@@ -1,0 +1,101 @@
+"""Copies of held-out frames stay out of training, and nothing else does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from frames.config import parse_config
+from frames.data.duplicates import find_duplicates
+from frames.data.readers.hdf5 import write
+from frames.data.trajectory import Trajectory
+from frames.errors import FramesError
+from frames.training.dataset import TrainingData, load_training_data
+
+
+def _load(data: dict[str, Any], **sections: Any) -> TrainingData:
+    return load_training_data(parse_config({"output": "out", "data": data, **sections}, "test"))
+
+
+def _twice(run: Trajectory) -> Trajectory:
+    """The frames of a run, and the same frames again, as a second simulation would follow."""
+    twice = run[np.tile(np.arange(len(run)), 2)]
+    return replace(twice, times=np.arange(len(twice)) * 0.5)
+
+
+def test_a_run_that_holds_its_frames_twice(morse_trajectory: Trajectory, tmp_path: Path) -> None:
+    path = tmp_path / "twice.h5"
+    write(path, [_twice(morse_trajectory[:300])])
+    data = _load({"path": str(path), "gap": 5})
+    (run,) = data.trajectories
+    seen = np.array(sorted(i for _, i in data.used))
+    held = np.array(sorted(i for _, i in [*data.validation, *data.test]))
+    assert len(seen) > 50 and len(find_duplicates(run[seen], run[held])) == 0
+    # nor a neighbour of a copy
+    assert np.abs((seen % 300)[:, None] - (held % 300)[None]).min() > 5
+    assert "training frames left out within 5 frames of a copy" in data.split
+
+
+def test_copies_in_another_trajectory_of_the_file(morse_trajectory: Trajectory, tmp_path: Path) -> None:
+    path = tmp_path / "two.h5"
+    write(path, [morse_trajectory[:200], morse_trajectory[:200][::-1]])
+    turned = replace(morse_trajectory[:200][::-1], times=np.arange(200) * 0.5)
+    write(path, [morse_trajectory[:200], turned], overwrite=True)
+    data = _load({"path": str(path), "gap": 5})
+    assert "training frames dropped that occur in validation or test" in data.split
+    for t in (0, 1):
+        held = np.array([i for k, i in [*data.validation, *data.test] if k == t])
+        for k in (0, 1):
+            seen = np.array([i for u, i in data.used if u == k])
+            assert len(find_duplicates(data.trajectories[k][seen], data.trajectories[t][held])) == 0
+
+
+def test_unlabelled_copies_of_labelled_frames_are_used(morse_trajectory: Trajectory, tmp_path: Path) -> None:
+    """Labels are often drawn from the run whose motion is learnt."""
+    whole, half = tmp_path / "whole.h5", tmp_path / "half.h5"
+    write(whole, [morse_trajectory])
+    write(half, [morse_trajectory[:200]])  # all in the training block
+    section = {"path": str(whole), "labelled": 20, "gap": 5, "unlabelled": [str(half)]}
+    data = _load(section, auxiliary={"task": "frames"})
+    assert len(data.unlabelled) == 199 and "unlabelled frames left out" not in data.split
+
+
+def test_only_frames_that_are_used_are_held_out(morse_trajectory: Trajectory, tmp_path: Path) -> None:
+    whole, half = tmp_path / "whole.h5", tmp_path / "half.h5"
+    write(whole, [replace(morse_trajectory, times=None)])
+    write(half, [replace(morse_trajectory[:200], times=None)])
+    section = {"train": str(half), "validation": str(whole), "validation_frames": 3}
+    assert len(_load(section).train) == 199
+    del section["validation_frames"]
+    with pytest.raises(FramesError, match="all 200 training frames occur in validation or test as well"):
+        _load(section)
+
+
+def test_lone_atoms_beside_molecules(morse_trajectory: Trajectory, tmp_path: Path) -> None:
+    import ase
+    import ase.io
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    def atoms(k: int) -> ase.Atoms:
+        found = ase.Atoms(morse_trajectory.atomic_numbers, morse_trajectory.positions[k])
+        energies, forces = morse_trajectory.energies, morse_trajectory.forces
+        assert energies is not None and forces is not None
+        found.calc = SinglePointCalculator(found, energy=energies[k], forces=forces[k])
+        return found
+
+    lone = [ase.Atoms(symbol, info={"energy": -1.0}) for symbol in "HCO"]
+    ase.io.write(tmp_path / "train.xyz", [*lone, *(atoms(k) for k in range(20))], format="extxyz")
+    ase.io.write(tmp_path / "validation.xyz", [atoms(k) for k in range(30, 35)], format="extxyz")
+    data = _load({"train": str(tmp_path / "train.xyz"), "validation": str(tmp_path / "validation.xyz")})
+    assert len(data.train) == 23
+
+
+def test_a_time_step_without_effect_is_refused(tmp_path: Path) -> None:
+    section = {"train": "a", "validation": "b", "time_step": 1.0}
+    with pytest.raises(FramesError, match=r"data\.time_step belongs to path, to unlabelled, or to the task 'newton'"):
+        parse_config({"output": "out", "data": section}, "test")
+    parse_config({"output": "out", "data": {**section, "unlabelled": ["c"]}}, "test")
