@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -25,7 +26,20 @@ using frames::Error;
 using Ints = py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>;
 using Doubles = py::array_t<double, py::array::c_style | py::array::forcecast>;
 
-/// A model with the graph and the result of its last evaluation, which keep their memory.
+/// Holds a model for one Python thread, the others wait without the interpreter's lock.
+class Turn {
+ public:
+  explicit Turn(std::recursive_mutex& mutex) : lock_(mutex, std::defer_lock) {
+    py::gil_scoped_release release;
+    lock_.lock();
+  }
+
+ private:
+  std::unique_lock<std::recursive_mutex> lock_;
+};
+
+/// A model with the graph and the result of its last evaluation, which keep their memory. Python threads that
+/// share one take turns.
 class Model {
  public:
   Model(const std::string& path, int threads, const std::string& instruction_set) {
@@ -36,6 +50,7 @@ class Model {
 
   /// [N, 3, 3]: Output::flux_virials of the last graph, evaluated again.
   Doubles flux_virials() {
+    const Turn turn(mutex_);
     require_graph();
     {
       py::gil_scoped_release release;
@@ -49,6 +64,7 @@ class Model {
   }
 
   py::tuple evaluate(const Ints& species, const Ints& edge_index, const Doubles& edge_vectors) {
+    const Turn turn(mutex_);
     set_graph(species, edge_index, edge_vectors);
     {
       py::gil_scoped_release release;
@@ -72,6 +88,7 @@ class Model {
         positions.shape(1) != 3 || cell.size() != 9 || periodic.size() != 3) {
       throw Error("expected species [N], positions [N, 3], cell [3, 3] and periodic [3]");
     }
+    const Turn turn(mutex_);
     set_species(species);
     const std::vector<double> r(positions.data(), positions.data() + positions.size());
     std::array<double, 9> box{};
@@ -123,6 +140,7 @@ class Model {
   frames::Graph graph_;
   frames::Output output_;
   std::vector<std::size_t> order_;  // of the edges sorted by centre, in those given
+  std::recursive_mutex mutex_;
 };
 
 /// Edges in any order become edges sorted by centre, those of a centre in the order given.
@@ -160,6 +178,7 @@ void Model::set_graph(const Ints& species, const Ints& edge_index, const Doubles
 }
 
 std::vector<double> Model::time(int repeats) {
+  const Turn turn(mutex_);
   require_graph();
   py::gil_scoped_release release;
   std::vector<double> seconds;
@@ -172,6 +191,7 @@ std::vector<double> Model::time(int repeats) {
 }
 
 py::dict Model::profile(int repeats) {
+  const Turn turn(mutex_);
   using frames::native::Profile;
   // of each evaluation, the mean over the threads that took part
   std::array<std::vector<double>, Profile::steps> seconds;

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 
@@ -32,6 +32,9 @@ LARGEST_ENTRY = {METADATA: 4 << 20, WEIGHTS: 4 << 30, TEST_FRAME: 256 << 20}
 Array = npt.NDArray[Any]
 
 
+UNITS = {"length": "angstrom", "energy": "eV"}
+
+
 class Metadata(BaseModel):
     """Contents of `frames.json`. Lengths in Å, energies in eV."""
 
@@ -44,10 +47,10 @@ class Metadata(BaseModel):
     elements: list[int] = Field(min_length=1)
     cutoff: float = Field(gt=0)
     receptive_layers: int = Field(ge=1)
-    units: dict[str, str] = {"length": "angstrom", "energy": "eV"}
+    units: dict[str, str] = UNITS
     dtype: Literal["float32", "float64"]
-    energy_reference: list[float]
-    energy_scale: float
+    energy_reference: list[FiniteFloat]
+    energy_scale: FiniteFloat
     training: dict[str, Any] = {}
     torch_version: str = ""
     revision: str = ""
@@ -59,6 +62,8 @@ class Metadata(BaseModel):
             raise ValueError("elements must be distinct and have one energy_reference each")
         if any(not 1 <= z <= 118 for z in self.elements):
             raise ValueError("elements must be atomic numbers from 1 to 118")
+        if self.units != UNITS:
+            raise ValueError(f"units are {self.units}, expected {UNITS}")
         return self
 
 
@@ -114,6 +119,8 @@ def read_metadata(path: str | Path) -> Metadata:
 
 
 def _read_entries(path: Path, names: tuple[str, ...] = (METADATA, WEIGHTS, TEST_FRAME)) -> dict[str, bytes]:
+    if path.is_dir():
+        raise FramesError(f"{path}: a folder; expected a model file written by `frames export`")
     if not path.is_file():
         raise FramesError(f"{path}: no such model file; `frames export CHECKPOINT -o {path}` writes one")
     foreign = "expected a model file written by `frames export`"
@@ -142,7 +149,7 @@ def _read_entries(path: Path, names: tuple[str, ...] = (METADATA, WEIGHTS, TEST_
 
 def _parse_metadata(path: Path, raw: bytes) -> Metadata:
     try:
-        fields = json.loads(raw)
+        fields = json.loads(raw, parse_constant=_no_number)
     except (ValueError, RecursionError):
         raise FramesError(f"{path}: frames.json is not valid JSON; export the model again") from None
     if not isinstance(fields, dict) or fields.get("format") != FORMAT:
@@ -161,6 +168,11 @@ def _parse_metadata(path: Path, raw: bytes) -> Metadata:
         raise FramesError(f"{path}: frames.json: {where}: {first['msg']}; export the model again") from None
 
 
+def _no_number(name: str) -> None:
+    """NaN and Infinity, which Python writes and JSON does not know. Raises ValueError."""
+    raise ValueError(name)
+
+
 def _parse_tensors(path: Path, name: str, raw: bytes) -> dict[str, Array]:
     try:
         return dict(load_tensors(raw))
@@ -171,7 +183,7 @@ def _parse_tensors(path: Path, name: str, raw: bytes) -> dict[str, Array]:
 def _parse_test_frame(path: Path, raw: bytes) -> TestFrame:
     tensors = _parse_tensors(path, TEST_FRAME, raw)
     try:
-        n = len(tensors["atomic_numbers"])
+        n = tensors["atomic_numbers"].size
         shapes: dict[str, tuple[int, ...]] = {
             "atomic_numbers": (n,),
             "positions": (n, 3),
@@ -187,6 +199,8 @@ def _parse_test_frame(path: Path, raw: bytes) -> TestFrame:
                 raise FramesError(f"{path}: test frame: {key} has shape {tensors[key].shape}, expected {shape}")
     except KeyError as error:
         raise FramesError(f"{path}: test frame: {error.args[0]} is missing; export the model again") from None
+    if n == 0 or not all(np.isfinite(tensors[key]).all() for key in shapes):
+        raise FramesError(f"{path}: test frame: expected at least one atom and finite numbers; export the model again")
     return TestFrame(
         tensors["atomic_numbers"].astype(np.int64),
         tensors["positions"].astype(np.float64),

@@ -16,6 +16,8 @@ from frames.data.graph import neighbour_list
 from frames.errors import FramesError
 from frames.inference import Array, BackendName, check_atoms, open_model
 
+_OF_ASE = ("restart", "ignore_bad_restart_file", "label", "atoms", "directory")
+
 
 class FramesCalculator(Calculator):
     """ASE calculator of a model file: energy (eV), forces (eV/Å), stress (eV/Å³) and energies of the atoms
@@ -37,6 +39,7 @@ class FramesCalculator(Calculator):
         device: str = "cpu",
         backend: BackendName = "auto",
         skin: float = 0.5,
+        threads: int | None = None,
         **kwargs: Any,
     ) -> None:
         """Loads the model file and replays its test frame.
@@ -44,13 +47,20 @@ class FramesCalculator(Calculator):
         Args: model: path of a model file. device: where PyTorch evaluates it: "cpu", "cuda" or "cuda:N".
             backend: "auto" takes the native engine if it can evaluate the model, else PyTorch. skin: Å; pairs
             up to cutoff + skin are remembered, and looked for again once an atom has moved by half of
-                the skin.
+                the skin. threads: of the native engine, one if not given; more pay from about a hundred atoms.
+            kwargs: ASE's own (atoms, label, directory, ...).
 
         Raises FramesError if the file or the backend cannot be used; later, for structures that the model
         cannot be asked about (unknown elements, NaN, a cell without volume).
         """
+        unknown = sorted(set(kwargs) - set(_OF_ASE))
+        if unknown:
+            raise FramesError(
+                f"FramesCalculator: unknown argument {unknown[0]!r}; expected model, device, backend, skin, threads, "
+                f"or of ASE's {', '.join(_OF_ASE)}"
+            )
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]
-        self._model = open_model(model, device=device, backend=backend)
+        self._model = open_model(model, device=device, backend=backend, threads=threads)
         self._neighbours = VerletList(self._model.metadata.cutoff, skin)
         self.backend = self._model.backend
         self.metadata = self._model.metadata

@@ -70,7 +70,9 @@ def load_sample(model: str | Path, structure: str | Path | None) -> Sample:
     try:
         atoms = ase.io.read(structure)
     except Exception as error:  # ASE's readers raise whatever they meet
-        raise FramesError(f"{structure}: ASE cannot read a structure from it ({error})") from None
+        raise FramesError(
+            f"{structure}: ASE cannot read a structure from it ({str(error) or type(error).__name__})"
+        ) from None
     if isinstance(atoms, list):
         atoms = atoms[-1]
     return Sample(atoms.numbers, atoms.positions, np.asarray(atoms.cell), atoms.pbc)

@@ -71,7 +71,7 @@ class DataSection(_Section):
 class ModelSection(_Section):
     backbone: Literal["cartesian", "equiformer"] = "cartesian"
     preset: str | None = None
-    cutoff: float = Field(default=5.0, gt=0)  # Å
+    cutoff: float = Field(default=5.0, gt=0, le=100)  # Å
     settings: dict[str, Any] = {}
     start: str | None = None  # checkpoint to go on from with other data; the model is then that of the checkpoint
 

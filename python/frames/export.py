@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from frames import __version__
 from frames.artifact import METADATA, TEST_FRAME, WEIGHTS, Array, Metadata, TestFrame, test_frame_tensors
 from frames.data.graph import neighbour_list
-from frames.files import write_atomically
+from frames.files import without_nan, write_atomically
 from frames.nn.build import build_potential, default_dtype
 from frames.nn.potential import Potential, check_elements, evaluate
 
@@ -111,7 +111,7 @@ def write_archive(
     The debug records of TorchScript are left out: they hold the paths of source files on the machine that exports.
     """
     extra: dict[str, str | bytes] = {
-        METADATA: json.dumps(metadata.model_dump(), indent=1),
+        METADATA: json.dumps(without_nan(metadata.model_dump()), indent=1, allow_nan=False),
         WEIGHTS: weights,
         TEST_FRAME: save_tensors(test_frame_tensors(frame)),
     }

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from frames.errors import FramesError
+
+
+def without_nan(value: Any) -> Any:
+    """The same with None for NaN and infinity, which JSON does not know."""
+    if isinstance(value, dict):
+        return {key: without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def require_folder(path: str | Path | None) -> None:
@@ -32,7 +43,8 @@ def write_atomically(path: str | Path, write: Callable[[Path], object]) -> None:
     except (OSError, RuntimeError) as error:
         # torch reports a full disk as a RuntimeError of its archive writer
         raise FramesError(
-            f"{path}: cannot be written ({error}); the file that was there before is unchanged"
+            f"{path}: cannot be written ({error})"
+            + ("; the file that was there before is unchanged" if path.is_file() else "")
         ) from error
     finally:
         with contextlib.suppress(OSError):  # nothing to remove where the folder is no folder

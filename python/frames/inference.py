@@ -54,8 +54,17 @@ class Evaluator(ABC):
 
     def __init__(self, file: ModelFile) -> None:
         self.path = file.path
+        self._reload = (type(self), file.path.resolve(), file.metadata.weights_sha256)
         self.metadata: Metadata = file.metadata
         self.tolerance = ROUNDING[file.metadata.dtype]
+
+    @abstractmethod
+    def settings(self) -> tuple[Any, ...]:
+        """Arguments of the constructor after the path."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies, and processes of a pool, load the file again."""
+        return _load_again, (*self._reload, self.settings())
 
     @abstractmethod
     def edge_gradients(self, atomic_numbers: Array, edge_index: Array, edge_vectors: Array) -> tuple[Array, Array]:
@@ -93,6 +102,13 @@ class Evaluator(ABC):
         if not (np.isfinite(result.energy) and np.isfinite(result.forces).all()):
             raise FramesError(f"{self.path}: the model gave an energy or force that is not finite; have two atoms met?")
         return result
+
+
+def _load_again(kind: type[Evaluator], path: Path, weights: str, settings: tuple[Any, ...]) -> Evaluator:
+    model = kind(path, *settings)  # type: ignore[arg-type]
+    if model.metadata.weights_sha256 != weights:
+        raise FramesError(f"{path}: the file has changed since the model that is copied was loaded; load it anew")
+    return model
 
 
 def find_edges(positions: Array, cell: Array | None, pbc: Array | bool, cutoff: float) -> tuple[Array, Array]:
@@ -148,21 +164,34 @@ def element_names(atomic_numbers: Sequence[int]) -> str:
     )
 
 
-def open_model(path: str | Path, *, device: str = "cpu", backend: BackendName = "auto") -> Evaluator:
+def open_model(
+    path: str | Path, *, device: str = "cpu", backend: BackendName = "auto", threads: int | None = None
+) -> Evaluator:
     """Loads a model file with the backend asked for; "auto" takes native on the CPU if it can evaluate the model.
+
+    `threads` are those of the native engine, one if not given; PyTorch has a setting of its own.
 
     Raises FramesError if the file is no good model file or the backend is not available for it.
     """
     if backend not in BACKENDS:
         raise FramesError(f"backend {backend!r} is unknown; expected one of {', '.join(BACKENDS)}")
     if backend == "torchscript":
-        return TorchScriptModel(path, device)
+        return _torchscript(path, device, threads)
     from frames import native  # which builds on this module
 
     if backend == "native" and device != "cpu":
         raise FramesError(f"the native backend runs on the CPU, not on {device!r}; use backend 'torchscript'")
     if backend == "native" or (device == "cpu" and native.is_available() and not native.refusal(read_model(path))):
-        return native.NativeModel(path)
+        return native.NativeModel(path, 1 if threads is None else threads)
+    return _torchscript(path, device, threads)
+
+
+def _torchscript(path: str | Path, device: str, threads: int | None) -> Evaluator:
+    if threads is not None:
+        raise FramesError(
+            f"{path}: threads = {threads} are those of the native engine, and PyTorch evaluates this model; set them "
+            "with torch.set_num_threads"
+        )
     return TorchScriptModel(path, device)
 
 
@@ -198,6 +227,10 @@ class TorchScriptModel(Evaluator):
             ) from None
         self.module: torch.jit.ScriptModule = program.eval()
         check_replay(self, file.test_frame)
+
+    def settings(self) -> tuple[Any, ...]:
+        """See `Evaluator.settings`."""
+        return (str(self.device),)
 
     def edge_gradients(self, atomic_numbers: Array, edge_index: Array, edge_vectors: Array) -> tuple[Array, Array]:
         """See `Evaluator.edge_gradients`. Raises FramesError if the program fails."""

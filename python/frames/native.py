@@ -68,6 +68,7 @@ class NativeModel(Evaluator):
         if threads < 1:
             raise FramesError(f"threads = {threads}; expected at least 1")
         self.tolerance = TOLERANCE[file.metadata.dtype]
+        self._settings = (threads, instruction_set)
         self._model = _engine().Model(str(path), threads, instruction_set)
         self._species = np.full(119, -1, np.int64)
         self._species[file.metadata.elements] = np.arange(len(file.metadata.elements))
@@ -76,6 +77,10 @@ class NativeModel(Evaluator):
             self._model.radial_value_error,
             self._model.radial_slope_error,
         )
+
+    def settings(self) -> tuple[Any, ...]:
+        """See `Evaluator.settings`."""
+        return self._settings
 
     def edge_gradients(self, atomic_numbers: Array, edge_index: Array, edge_vectors: Array) -> tuple[Array, Array]:
         """See `Evaluator.edge_gradients`. Forces and virial that follow from the gradients are those of the

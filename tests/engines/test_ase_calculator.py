@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import subprocess
 import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -149,6 +152,44 @@ def test_names_the_backend(crystal: Atoms) -> None:
 
 # --- what is refused
 # -------------------------------------------------------------------------------------------------
+
+
+ETHANOL = Path(__file__).parents[2] / "models" / "ethanol" / "ethanol.pt"
+
+
+@pytest.mark.parametrize("backend", ["native", "torchscript"])
+def test_copies_and_pickles_load_the_model_again(backend: Literal["native", "torchscript"]) -> None:
+    """`deepcopy(atoms)` and pools of processes are how ASE is used."""
+    atoms = molecule("CH3CH2OH")
+    atoms.calc = FramesCalculator(ETHANOL, backend=backend)
+    expected = atoms.get_forces()
+    for again in (copy.deepcopy(atoms), pickle.loads(pickle.dumps(atoms))):
+        again.calc.reset()
+        np.testing.assert_array_equal(again.get_forces(), expected)
+        assert again.calc.backend == backend and again.calc is not atoms.calc
+
+
+def test_a_copy_of_a_model_whose_file_has_changed(model: ToyModel, tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    path.write_bytes(model.path.read_bytes())
+    calculator = FramesCalculator(path)
+    path.write_bytes(ETHANOL.read_bytes())
+    with refuses("the file has changed since the model that is copied was loaded"):
+        copy.deepcopy(calculator)
+
+
+def test_no_argument_is_swallowed(model: ToyModel) -> None:
+    with refuses("unknown argument 'cutof'; expected model, device, backend, skin, threads"):
+        FramesCalculator(model.path, cutof=3.0)
+    with refuses("threads = 2 are those of the native engine"):
+        FramesCalculator(model.path, backend="torchscript", threads=2)
+    two = FramesCalculator(ETHANOL, backend="native", threads=2, label="run")
+    assert "2 threads" in two._model.description  # type: ignore[attr-defined]
+
+
+def test_an_empty_cell(model: ToyModel) -> None:
+    atoms = Atoms(cell=[10, 10, 10], pbc=True, calculator=FramesCalculator(model.path))
+    assert atoms.get_potential_energy() == 0.0
 
 
 def refuses(message: str) -> pytest.RaisesExc[FramesError]:

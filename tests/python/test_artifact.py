@@ -20,6 +20,7 @@ from frames.check import check_model
 from frames.cli.app import app
 from frames.errors import FramesError
 from frames.export import ModelSpec, Structure, export
+from frames.inference import open_model
 from frames.nn.potential import Potential
 
 
@@ -144,6 +145,8 @@ def edited(model: Path, **changes: Any) -> bytes:
         ({"elements": [1]}, "one energy_reference each"),
         ({"cutoff": -1}, "cutoff: Input should be greater than 0"),
         ({"dtype": "float16"}, "dtype: Input should be 'float32' or 'float64'"),
+        ({"units": {"length": "bohr", "energy": "hartree"}}, "units are {'length': 'bohr'"),
+        ({"energy_scale": float("nan")}, "not valid JSON"),
         ({"weights_sha256": "0"}, "weights do not match their checksum"),
     ],
 )
@@ -152,6 +155,38 @@ def test_wrong_metadata(model: Path, tmp_path: Path, changes: dict[str, Any], me
     with pytest.raises(FramesError, match=message) as caught:
         read_model(tmp_path / "m.pt")
     assert str(tmp_path / "m.pt") in str(caught.value)
+
+
+def test_a_training_that_went_wrong_is_no_damage(
+    potential: Potential, spec: ModelSpec, water: Structure, tmp_path: Path
+) -> None:
+    """JSON has no NaN, and the compiled readers refuse it."""
+    report = {"test": {"force_mae_mev_per_angstrom": float("nan"), "energy_mae_mev": 1.0}}
+    export(potential, spec, tmp_path / "m.pt", water, training=report)
+    assert read_model(tmp_path / "m.pt").metadata.training["test"] == {
+        "force_mae_mev_per_angstrom": None,
+        "energy_mae_mev": 1.0,
+    }
+    for backend in ("native", "torchscript"):
+        open_model(tmp_path / "m.pt", backend=backend)  # type: ignore[arg-type]
+
+
+def test_a_folder_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(FramesError, match="a folder; expected a model file"):
+        read_model(tmp_path)
+
+
+def test_settings_that_the_native_engine_cannot_tabulate_are_refused() -> None:
+    with pytest.raises(FramesError, match="radial_functions = 33; expected an integer from 1 to 32"):
+        ModelSpec("cartesian", {"radial_functions": 33}, (1,), 5.0).build()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_as_many_radial_functions_as_there_may_be(dtype: Any, water: Structure, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    spec = ModelSpec("cartesian", {"channels": 16, "layers": 1, "radial_functions": 32}, (1, 8), 5.0)
+    export(spec.build(), spec, tmp_path / "m.pt", water, dtype=dtype)
+    open_model(tmp_path / "m.pt", backend="native")
 
 
 def test_wrong_files(model: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from frames.errors import FramesError
+from frames.files import without_nan
 
 if TYPE_CHECKING:
     from frames.data.trajectory import Trajectory
@@ -53,7 +54,7 @@ def inspect(
     tests = [self_test(trajectory) for trajectory in trajectories]
     if as_json:
         joined = [{**facts, "self_test": self_test_facts(test)} for facts, test in zip(summaries, tests, strict=True)]
-        typer.echo(json.dumps(_without_nan(joined), indent=1))
+        typer.echo(json.dumps(without_nan(joined), indent=1))
     else:
         console.print(_overview(str(file), summaries))
         for note in dict.fromkeys(note for facts in summaries for note in facts["notes"]):
@@ -221,12 +222,3 @@ def _span(facts: dict[str, Any]) -> str:
 def _labels(trajectory: Trajectory) -> str:
     kept = ("energies", "forces", "virials", "velocities", "times")
     return ", ".join(["positions", *(key for key in kept if getattr(trajectory, key) is not None)])
-
-
-def _without_nan(value: Any) -> Any:
-    """JSON has no NaN."""
-    if isinstance(value, dict):
-        return {key: _without_nan(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(entry) for entry in value]
-    return None if isinstance(value, float) and value != value else value

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from frames.cli.progress import step_progress
 from frames.errors import FramesError
-from frames.files import require_folder
+from frames.files import require_folder, without_nan
 
 if TYPE_CHECKING:
     from frames.data import Trajectory
@@ -90,7 +90,7 @@ def evaluate(
         numbers["stability"] = {
             "picoseconds": held.picoseconds,
             "broke": held.broke,
-            "temperature_k": None if held.temperature != held.temperature else held.temperature,
+            "temperature_k": held.temperature,
             "h_error": None if held.temperature != held.temperature else held.h_error,
         }
         if plots is not None:
@@ -99,7 +99,9 @@ def evaluate(
             console.print(f"{plot_stability(held, plots)}", highlight=False)
     if json_file is not None:
         try:
-            json_file.write_text(json.dumps(numbers, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            json_file.write_text(
+                json.dumps(without_nan(numbers), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+            )
         except OSError as error:
             raise FramesError(f"{json_file}: cannot be written ({error})") from None
     if broke:

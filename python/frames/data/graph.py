@@ -43,8 +43,10 @@ def neighbour_list(positions: Floats, cell: Floats | None, pbc: Any, cutoff: flo
     positions, lattice, periodic = _checked(positions, cell, pbc, cutoff)
     if len(positions) == 0:
         return np.empty((2, 0), np.int64), np.empty((0, 3))
-    compacted = _without_empty_space(positions, lattice[periodic], cutoff)
-    _check_grid(compacted, lattice[periodic], cutoff)
+    wrapped, moved = _wrapped(positions, lattice, periodic)
+    axes = _axes(lattice, periodic)
+    compacted = _without_empty_space(wrapped @ axes.T, (lattice @ axes.T)[periodic], cutoff)
+    _check_grid(compacted, (lattice @ axes.T)[periodic], cutoff)
 
     # Imported here because vesin imports torch wherever torch is installed, which takes seconds.
     from vesin import NeighborList
@@ -52,9 +54,11 @@ def neighbour_list(positions: Floats, cell: Floats | None, pbc: Any, cutoff: flo
     threads = 0 if len(positions) >= _THREADED_FROM else 1
     search = NeighborList(cutoff=cutoff, full_list=True, sorted=True, n_threads=threads)
     try:
-        i, j, images = search.compute(compacted, lattice, periodic, quantities="ijS")
+        i, j, images = search.compute(compacted, lattice @ axes.T, periodic, quantities="ijS")
     except RuntimeError as error:
         raise FramesError(f"no neighbour list of {len(positions)} atoms: {error}") from error
+    if moved is not None:
+        images = images + moved[i] - moved[j]
     return np.stack([i, j]).astype(np.int64), images.astype(np.float64) @ lattice
 
 
@@ -89,8 +93,36 @@ def _check_periodic_vectors(positions: Floats, vectors: Floats, cutoff: float) -
     # The volume spanned by unit vectors along the lattice: zero if two are parallel or one vanishes.
     if not lengths.all() or np.linalg.matrix_rank(vectors / lengths[:, None], tol=1e-6) < len(vectors):
         raise FramesError(f"the periodic lattice vectors {vectors.tolist()} Å do not span a cell")
-    if np.abs(positions @ np.linalg.pinv(vectors)).max() > _FARTHEST_CELL:
+    if np.abs(positions @ np.linalg.pinv(vectors)).max(initial=0.0) > _FARTHEST_CELL:
         raise FramesError("atoms lie more than a million cells outside the box: the simulation has blown up")
+
+
+def _wrapped(
+    positions: Floats, lattice: Floats, periodic: NDArray[np.bool_]
+) -> tuple[Floats, NDArray[np.int32] | None]:
+    """Positions inside the cell along its periodic directions, and the whole vectors [N,3] taken off; None for none.
+
+    vesin does so itself where all directions are periodic. Of chains and layers it makes a box around the atoms as they
+    are, whose grid takes minutes, or ends the process, for atoms that have moved on by some cells.
+    """
+    if periodic.all() or not periodic.any():
+        return positions, None
+    moved = np.zeros((len(positions), 3), np.int32)
+    moved[:, periodic] = np.floor(positions @ np.linalg.pinv(lattice[periodic]))
+    return positions - moved @ lattice, moved
+
+
+def _axes(lattice: Floats, periodic: NDArray[np.bool_]) -> Floats:
+    """Orthonormal rows: of chains and layers, those of open directions are perpendicular to the periodic ones.
+
+    vesin's grid follows the axes; along them a tilted chain would be as wide as it is long.
+    """
+    if periodic.all() or not periodic.any():
+        return np.eye(3)
+    axes = np.empty((3, 3))
+    axes[periodic] = np.linalg.qr(lattice[periodic].T)[0].T
+    axes[~periodic] = _open_directions(lattice[periodic])
+    return axes
 
 
 def _check_grid(positions: Floats, periodic_vectors: Floats, cutoff: float) -> None:

@@ -40,8 +40,10 @@ class CartesianSettings:
         where = "backbone cartesian:"
         for name in ("channels", "layers", "radial_functions", "radial_hidden"):
             value = getattr(self, name)
-            if not isinstance(value, int) or not 1 <= value <= 1024:
-                raise FramesError(f"{where} {name} = {value!r}; expected an integer from 1 to 1024")
+            # what the native engine tabulates to its accuracy, in double precision too
+            most = 32 if name == "radial_functions" else 1024
+            if not isinstance(value, int) or not 1 <= value <= most:
+                raise FramesError(f"{where} {name} = {value!r}; expected an integer from 1 to {most}")
         if self.channels % 16:
             raise FramesError(f"{where} channels = {self.channels}; expected a multiple of 16")
         if not self.average_neighbours > 0:

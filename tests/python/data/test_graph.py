@@ -69,9 +69,27 @@ def test_an_atom_that_left_changes_nothing(
     assert ((edge_index == 3).any(axis=0) == (edge_index == 3).all(axis=0)).all()
 
 
+@pytest.mark.parametrize("cell", [np.eye(3) * 3.0, TRICLINIC, np.array([[3.0, 3, 3], [-2, 3, 1], [1, -1, 3]])])
+@pytest.mark.parametrize("pbc", [p for p in itertools.product([False, True], repeat=3) if any(p)])
+def test_atoms_that_drifted_far(pbc: tuple[bool, bool, bool], cell: Floats) -> None:
+    """Unwrapped runs; vesin made grids of them that took minutes, or ended the process."""
+    random = np.random.default_rng(3)
+    positions = random.uniform(0, 3, (5, 3))
+    whole = random.integers(-5000, 5000, (5, 3)) * np.array(pbc)
+    near, far = (neighbour_list(r, cell, pbc, 3.5) for r in (positions, positions + whole @ cell))
+    assert far[0].shape[1] > 10
+
+    def vectors(r: Floats, found: tuple[NDArray[np.int64], Floats]) -> Pairs:
+        (i, j), shifts = found
+        return sorted((a, b, *v) for a, b, v in zip(i, j, np.round(r[j] + shifts - r[i], 6).tolist(), strict=True))
+
+    np.testing.assert_allclose(vectors(positions + whole @ cell, far), vectors(positions, near), atol=2e-6)
+
+
 def test_no_atoms() -> None:
-    edge_index, shifts = neighbour_list(np.empty((0, 3)), None, False, 5.0)
-    assert edge_index.shape == (2, 0) and shifts.shape == (0, 3)
+    for cell in (None, np.eye(3) * 10):
+        edge_index, shifts = neighbour_list(np.empty((0, 3)), cell, cell is not None, 5.0)
+        assert edge_index.shape == (2, 0) and shifts.shape == (0, 3)
 
 
 @pytest.mark.parametrize(

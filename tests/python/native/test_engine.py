@@ -158,3 +158,16 @@ def _with_other_backbone(raw: bytes) -> bytes:
                 data = data.replace(b'"cartesian"', b'"equiformXr"')
             new.writestr(info.filename, data)
     return out.getvalue()
+
+
+def test_python_threads_take_turns(make_sample: MakeSample) -> None:
+    """One model, several threads of Python with structures of different sizes."""
+    model = NativeModel(make_sample("float32").path)
+    graphs = [make_graph(*random_structure(atoms, 1.6, seed=atoms)) for atoms in (3, 150, 20, 80)]
+    expected = [native_answer(model, graph).forces for graph in graphs]
+
+    def repeat(k: int) -> bool:
+        return all((native_answer(model, graphs[k]).forces == expected[k]).all() for _ in range(60))
+
+    with ThreadPoolExecutor(len(graphs)) as pool:
+        assert all(pool.map(repeat, range(len(graphs))))
