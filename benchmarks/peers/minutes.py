@@ -1,21 +1,21 @@
 """Force error against training time, FRAMES beside NequIP and MACE: `python benchmarks/peers/minutes.py`.
 
 Trains each for 5, 15 and 60 minutes of CPU time on one core, two at a time, on the frames of README.md, the longest
-first, so that both cores are busy to the end. Compilation is not counted, for any of them. What was trained before with
-the same settings is not trained again, so the command goes on after a stop. Writes minutes.json and minutes.md beside
-this file. Two and a quarter hours in all.
+first, so that both cores are busy to the end. Compilation is not counted, for any of them. Writes minutes.json and
+minutes.md beside this file after each training, and leaves out what is there: the command goes on after a stop, and
+--again starts anew. Two and a quarter hours in all.
 """
 
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from catalogue import ENGINES, MODELS
-from engine import Budget
+from engine import Budget, Model
 from environments import ensure
 from errors import PeerError
 from systems import training_frames
@@ -32,31 +32,45 @@ Errors = dict[str, dict[str, float]]
 def main(
     times: Annotated[list[float] | None, typer.Option("--minutes", help="Of each training; 5, 15 and 60.")] = None,
     jobs: Annotated[int, typer.Option(help="Trainings at once, one core each.", min=1)] = 2,
+    again: Annotated[bool, typer.Option("--again", help="Also what has its number already.")] = False,
 ) -> None:
     """Trains what is missing, and writes the table."""
     path = HERE / "minutes.json"
-    found: Errors = json.loads(path.read_text()) if path.exists() else {}
-    models = [model for model in MODELS if model.name in NAMES]
+    found: Errors = json.loads(path.read_text()) if path.exists() and not again else {}
+    missing = [
+        (minutes, model)
+        for minutes in sorted(times or TIMES, reverse=True)
+        for model in MODELS
+        if model.name in NAMES and model.name not in found.get(f"{minutes:g}", {})
+    ]
+    reasons = []
     try:
         training_frames()
-        for model in models:
+        for _, model in missing:
             ensure(ENGINES[model.engine].environment)
-        with ThreadPoolExecutor(jobs) as pool:
-            started = {
-                (f"{minutes:g}", model.name): pool.submit(
-                    trained, ENGINES[model.engine], model, "l1", Budget(minutes, "cpu"), 1
-                )
-                for minutes in sorted(times or TIMES, reverse=True)
-                for model in models
-            }
-        for (minutes, name), training in started.items():
-            found.setdefault(minutes, {})[name] = round(training.result().test, 2)
     except PeerError as error:
         typer.echo(f"minutes: {error}", err=True)
         raise typer.Exit(1) from None
-    found = dict(sorted(found.items(), key=lambda item: float(item[0])))
-    path.write_text(json.dumps(found, indent=1) + "\n")
-    (HERE / "minutes.md").write_text(table(found))
+    with ThreadPoolExecutor(jobs) as pool:
+        started = {pool.submit(_error, model, minutes): (f"{minutes:g}", model.name) for minutes, model in missing}
+        for training in as_completed(started):
+            minutes, name = started[training]
+            try:
+                found.setdefault(minutes, {})[name] = training.result()
+            except PeerError as error:
+                reasons.append(f"{name}, {minutes} minutes: {error}")
+                continue
+            found = dict(sorted(found.items(), key=lambda item: float(item[0])))
+            path.write_text(json.dumps(found, indent=1) + "\n")
+            (HERE / "minutes.md").write_text(table(found))
+    for reason in reasons:
+        typer.echo(f"minutes: {reason}", err=True)
+    raise typer.Exit(bool(reasons))
+
+
+def _error(model: Model, minutes: float) -> float:
+    """meV/Å on the test frames."""
+    return round(trained(ENGINES[model.engine], model, "l1", Budget(minutes, "cpu"), 1).test, 2)
 
 
 def table(found: Errors) -> str:
@@ -68,12 +82,14 @@ def table(found: Errors) -> str:
         f"| | {' | '.join(f'{minutes} min' for minutes in found)} |",
         "|---|" + "---|" * len(found),
     ]
-    for name in NAMES:
-        cells = [
-            f"{row[name]:.1f}" + ("" if name == OURS else f" ({row[OURS] / row[name]:.2f})") for row in found.values()
-        ]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+    lines += [f"| {name} | {' | '.join(_cell(row, name) for row in found.values())} |" for name in NAMES]
     return "\n".join(lines) + "\n"
+
+
+def _cell(row: dict[str, float], name: str) -> str:
+    if name not in row:
+        return "–"
+    return f"{row[name]:.1f}" + ("" if name == OURS or OURS not in row else f" ({row[OURS] / row[name]:.2f})")
 
 
 if __name__ == "__main__":
