@@ -43,10 +43,11 @@ def neighbour_list(positions: Floats, cell: Floats | None, pbc: Any, cutoff: flo
     positions, lattice, periodic = _checked(positions, cell, pbc, cutoff)
     if len(positions) == 0:
         return np.empty((2, 0), np.int64), np.empty((0, 3))
-    wrapped, moved = _wrapped(positions, lattice, periodic)
-    axes = _axes(lattice, periodic)
-    compacted = _without_empty_space(wrapped @ axes.T, (lattice @ axes.T)[periodic], cutoff)
-    _check_grid(compacted, (lattice @ axes.T)[periodic], cutoff)
+    compacted, box, moved = positions, lattice, None
+    if periodic.any() and not periodic.all():
+        compacted, box, moved = _straightened(positions, lattice, periodic)
+    compacted = _without_empty_space(compacted, box[periodic], cutoff)
+    _check_grid(compacted, box[periodic], cutoff)
 
     # Imported here because vesin imports torch wherever torch is installed, which takes seconds.
     from vesin import NeighborList
@@ -54,7 +55,7 @@ def neighbour_list(positions: Floats, cell: Floats | None, pbc: Any, cutoff: flo
     threads = 0 if len(positions) >= _THREADED_FROM else 1
     search = NeighborList(cutoff=cutoff, full_list=True, sorted=True, n_threads=threads)
     try:
-        i, j, images = search.compute(compacted, lattice @ axes.T, periodic, quantities="ijS")
+        i, j, images = search.compute(compacted, box, periodic, quantities="ijS")
     except RuntimeError as error:
         raise FramesError(f"no neighbour list of {len(positions)} atoms: {error}") from error
     if moved is not None:
@@ -97,32 +98,22 @@ def _check_periodic_vectors(positions: Floats, vectors: Floats, cutoff: float) -
         raise FramesError("atoms lie more than a million cells outside the box: the simulation has blown up")
 
 
-def _wrapped(
+def _straightened(
     positions: Floats, lattice: Floats, periodic: NDArray[np.bool_]
-) -> tuple[Floats, NDArray[np.int32] | None]:
-    """Positions inside the cell along its periodic directions, and the whole vectors [N,3] taken off; None for none.
+) -> tuple[Floats, Floats, NDArray[np.int32]]:
+    """Chains and layers with their atoms inside the cell and their open directions along axes; for vesin.
 
-    vesin does so itself where all directions are periodic. Of chains and layers it makes a box around the atoms as they
-    are, whose grid takes minutes, or ends the process, for atoms that have moved on by some cells.
+    vesin wraps the atoms of bulk itself. Around those of chains and layers it makes a box along the axes, as they are,
+    whose grid takes minutes, or ends the process, for tilted ones and for atoms that have moved on by some cells.
+
+    Returns: positions [N,3] and lattice [3,3] so turned, and the whole vectors [N,3] taken off the positions.
     """
-    if periodic.all() or not periodic.any():
-        return positions, None
     moved = np.zeros((len(positions), 3), np.int32)
     moved[:, periodic] = np.floor(positions @ np.linalg.pinv(lattice[periodic]))
-    return positions - moved @ lattice, moved
-
-
-def _axes(lattice: Floats, periodic: NDArray[np.bool_]) -> Floats:
-    """Orthonormal rows: of chains and layers, those of open directions are perpendicular to the periodic ones.
-
-    vesin's grid follows the axes; along them a tilted chain would be as wide as it is long.
-    """
-    if periodic.all() or not periodic.any():
-        return np.eye(3)
     axes = np.empty((3, 3))
     axes[periodic] = np.linalg.qr(lattice[periodic].T)[0].T
     axes[~periodic] = _open_directions(lattice[periodic])
-    return axes
+    return (positions - moved @ lattice) @ axes.T, lattice @ axes.T, moved
 
 
 def _check_grid(positions: Floats, periodic_vectors: Floats, cutoff: float) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ase.stress import voigt_6_to_full_3x3_stress
 
 from frames.data.readers.ase_files import velocities
 from frames.data.readers.frame_list import FrameList
-from frames.data.readers.label_keys import voigt_to_tensor
 from frames.data.readers.options import ReadOptions, UnitFactors, check_file, check_size, unit_factors
 from frames.data.trajectory import Trajectory
 from frames.errors import FramesError
@@ -103,7 +103,8 @@ def _virial(row: Any, atoms: Any, energy: float) -> Any | None:
     stress = row.get("stress")
     if stress is None or not atoms.pbc.all():
         return None
-    return -voigt_to_tensor(np.asarray(stress, dtype=np.float64)) * atoms.get_volume() * energy
+    tensor: Any = voigt_6_to_full_3x3_stress(np.asarray(stress, dtype=np.float64))  # type: ignore[no-untyped-call]
+    return -tensor * atoms.get_volume() * energy
 
 
 def _value(row: Any, keys: tuple[str, ...]) -> Any | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from ase.stress import voigt_6_to_full_3x3_stress
 
 from frames.errors import FramesError
 
@@ -15,7 +16,6 @@ from frames.errors import FramesError
 class Family:
     """Names of the labels of one method."""
 
-    name: str
     energy: tuple[str, ...]
     forces: tuple[str, ...]
     virial: tuple[str, ...]
@@ -24,7 +24,6 @@ class Family:
 
 def _prefixed(prefix: str) -> Family:
     return Family(
-        f"{prefix}...",
         (f"{prefix}energy",),
         (f"{prefix}forces",),
         (f"{prefix}virial", f"{prefix}virials"),
@@ -34,7 +33,6 @@ def _prefixed(prefix: str) -> Family:
 
 FAMILIES = (
     Family(
-        "no prefix",
         ("energy", "Energy", "E", "total_energy", "TotEnergy"),
         ("forces", "force", "Forces", "F", "atomic_forces"),
         ("virial", "virials"),
@@ -97,7 +95,8 @@ def _of(atoms: Any, family: Family) -> dict[str, tuple[str, Any]]:
         found["virial"] = (virial, np.asarray(atoms.info[virial], dtype=np.float64).reshape(3, 3))
     elif stress is not None and atoms.pbc.all():
         # stress = -W / V in ASE's sign
-        tensor = voigt_to_tensor(np.asarray(results.get(stress, atoms.info.get(stress)), dtype=np.float64))
+        values = np.asarray(results.get(stress, atoms.info.get(stress)), dtype=np.float64)
+        tensor = voigt_6_to_full_3x3_stress(values) if values.size == 6 else values.reshape(3, 3)  # type: ignore[no-untyped-call]
         found["virial"] = (stress, -tensor * atoms.get_volume())
     return found
 
@@ -110,11 +109,3 @@ def _number(key: str, value: Any) -> float | None:
         if key == "E" and np.size(value) == 3:
             return None
         raise FramesError(f"{key} = {value!r} is no number") from None
-
-
-def voigt_to_tensor(values: Any) -> Any:
-    """Stress [3,3] from nine numbers, or from six in Voigt order: xx, yy, zz, yz, xz, xy."""
-    if values.size == 6:
-        xx, yy, zz, yz, xz, xy = values.reshape(6)
-        return np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
-    return values.reshape(3, 3)
