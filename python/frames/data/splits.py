@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from frames.data.timeline import MOST_BACKWARD, looks_consecutive, pairs
+from frames.data.timeline import MOST_BACKWARD, backward_steps, looks_consecutive, pairs
 from frames.data.trajectory import Integers, Trajectory
 from frames.errors import FramesError
 
@@ -93,13 +93,11 @@ def _require_file_order(trajectory: Trajectory) -> None:
 
     Some steps backward are those of a file made of several pieces.
     """
-    assert trajectory.times is not None
-    inside = np.diff(trajectory.runs) == 0 if len(trajectory.runs) else np.ones(len(trajectory) - 1, bool)
-    backward = (np.diff(trajectory.times) < 0) & inside
-    if backward.sum() > MOST_BACKWARD * max(1, inside.sum()):
+    backward = backward_steps(trajectory)
+    if len(backward) > max(1, MOST_BACKWARD * (len(trajectory) - 1)):
         raise FramesError(
             f"{trajectory.source or 'trajectory'}: the frames are not stored in the order of their times (frame "
-            f"{int(np.argmax(backward)) + 1} is earlier than the one before it, as are {backward.sum()} in all), so "
+            f"{backward[0] + 1} is no later than the one before it, as are {len(backward)} in all), so "
             "they cannot be split into blocks of time; `frames data convert` sorts them"
         )
 

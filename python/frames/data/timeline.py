@@ -180,7 +180,7 @@ def time_line(trajectory: Trajectory) -> TimeLine:
     if trajectory.times is not None and step is not None:
         steps = np.diff(trajectory.times)[same_run]
         gaps = same_run[steps > step * (1 + TIME_TOLERANCE)]
-        backward = same_run[steps <= 0]
+        backward = backward_steps(trajectory)
         found = pairs(trajectory)
         size = _sizes(trajectory, found)
         if len(size):

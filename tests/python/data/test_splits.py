@@ -83,7 +83,7 @@ def test_order_of_the_file_is_that_of_time(toy: Trajectory) -> None:
     """But for a few steps back, where a file is made of several pieces."""
     pieces = replace(toy, times=np.concatenate([np.arange(200), np.arange(200)]) * 0.5)
     assert len(split_by_time(pieces, 0.7, 0.1, 0.2, gap=10).train) == 266
-    with pytest.raises(FramesError, match=r"not stored in the order of their times \(frame 1 is earlier than the one"):
+    with pytest.raises(FramesError, match=r"not stored in the order of their times \(frame 1 is no later than the one"):
         split_by_time(toy[::-1], 0.7, 0.1, 0.2)
 
 
