@@ -9,6 +9,7 @@ with the reason.
                          aimd (further short runs of plane waves), or all
     --only ethanol       systems by name, with commas between them
     --arms none,frames   arms by name
+    --labels 100         trainings with so many labels
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ def main(
     part: Annotated[str, typer.Option("--slice", help=f"{', '.join(SLICES)}, or all.")] = "main",
     only: Annotated[str | None, typer.Option(help="Systems, with commas between them; all if not given.")] = None,
     arms: Annotated[str | None, typer.Option(help="Arms, with commas between them; all if not given.")] = None,
+    labels: Annotated[int | None, typer.Option(help="Of the trainings; all if not given.", min=0)] = None,
     seeds: Annotated[int, typer.Option(help="Repetitions of everything.", min=1)] = 3,
     minutes: Annotated[float, typer.Option(help="CPU time of each training.", min=0.01)] = 2.0,
     parallel: Annotated[int, typer.Option("--jobs", help="Trainings at once, one thread each.", min=1)] = 2,
@@ -53,7 +55,8 @@ def main(
     todo: dict[Any, Job] = {}
     for name in slices:
         for job in jobs(name, seeds, minutes, chosen):
-            if job.arm.name in wanted_arms and job.key not in done:
+            wanted = job.arm.name in wanted_arms and labels in (None, job.labels)
+            if wanted and job.key not in done:
                 todo[job.key] = job
     hours = sum(job.minutes for job in todo.values()) / 60 / parallel
     print(f"{len(todo)} trainings to do, {len(done)} rows are there; about {hours:.1f} h", flush=True)

@@ -73,7 +73,7 @@ class ModelSection(_Section):
     preset: str | None = None
     cutoff: float = Field(default=5.0, gt=0, le=100)  # Å
     settings: dict[str, Any] = {}
-    start: str | None = None  # checkpoint to go on from with other data; the model is then that of the checkpoint
+    start: str | None = None  # checkpoint or model file to go on from with other data; the model is then that one
 
 
 class AuxiliarySection(_Section):

@@ -69,7 +69,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         raise FramesError(
             f"{path}: no such checkpoint; `frames train` writes best.pt and last.pt into its output folder"
         )
-    if _is_torchscript(path):  # of which torch.load warns, and advises what nobody should do
+    if is_torchscript(path):  # of which torch.load warns, and advises what nobody should do
         raise FramesError(
             f"{path}: a TorchScript file, no checkpoint of `frames train`; a model file is used as it is, unexported"
         )
@@ -93,7 +93,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     return Checkpoint(spec, **{name: content[name] for name in fields})
 
 
-def _is_torchscript(path: Path) -> bool:
+def is_torchscript(path: Path) -> bool:
+    """Whether a file is an archive of TorchScript, as model files are."""
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith("/constants.pkl") for name in archive.namelist())

@@ -1,32 +1,56 @@
-"""Starting from a checkpoint: other data, other level of theory, or elements that it does not know yet."""
+"""Starting from a trained model: other data, other level of theory, or elements that it does not know yet."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from frames.artifact import read_model
 from frames.config import ModelSection
 from frames.errors import FramesError
 from frames.export import ModelSpec
 from frames.nn.potential import Potential
 from frames.training.batch import FrameIndex, FrameStore
-from frames.training.checkpoint import Checkpoint, load_checkpoint
+from frames.training.checkpoint import is_torchscript, load_checkpoint
 
 SAMPLE = 64  # frames that the reference energies are adjusted to
 
 
-def start_of(model: ModelSection, elements: Sequence[int]) -> tuple[Checkpoint, ModelSpec]:
-    """The checkpoint to start from, and the model: its own, with these elements added to those that it knows.
+@dataclass(frozen=True)
+class Start:
+    """A trained model: what it is, and its parameters, scale and reference energies by name, on the CPU."""
+
+    spec: ModelSpec
+    parameters: dict[str, Tensor]
+
+
+def read_start(path: str | Path) -> Start:
+    """A checkpoint of `frames train`, of which the averaged parameters count, or a model file of `frames export`.
+
+    Raises FramesError if it is neither, or damaged.
+    """
+    if not is_torchscript(Path(path)):
+        checkpoint = load_checkpoint(path)
+        return Start(checkpoint.spec, checkpoint.averaged)
+    file = read_model(path)
+    about = file.metadata
+    spec = ModelSpec(about.backbone, about.backbone_settings, tuple(about.elements), about.cutoff)
+    return Start(spec, {name: torch.as_tensor(array) for name, array in file.weights.items()})
+
+
+def start_of(model: ModelSection, elements: Sequence[int]) -> tuple[Start, ModelSpec]:
+    """The model to start from, and the one to train: the same, with these elements added to those that it knows.
 
     Raises FramesError if it cannot be read, or the configuration asks for another model than the one in it.
     """
     assert model.start is not None
-    checkpoint = load_checkpoint(model.start)
-    spec = checkpoint.spec
+    start = read_start(model.start)
+    spec = start.spec
     for key in ("preset", "settings", "backbone", "cutoff"):
         if key in model.model_fields_set and getattr(model, key) != getattr(spec, key, None):
             raise FramesError(
@@ -34,20 +58,20 @@ def start_of(model: ModelSection, elements: Sequence[int]) -> tuple[Checkpoint, 
                 f"({spec.backbone}, {spec.settings}, cutoff {spec.cutoff} Å); leave the key out"
             )
     known = tuple(sorted({*spec.elements, *elements}))
-    return checkpoint, ModelSpec(spec.backbone, spec.settings, known, spec.cutoff)
+    return start, ModelSpec(spec.backbone, spec.settings, known, spec.cutoff)
 
 
 @torch.no_grad()
-def take_over(potential: Potential, checkpoint: Checkpoint) -> None:
-    """Copies averaged parameters, scale and reference energies; what belongs to new elements stays as it was drawn."""
-    old, new = list(checkpoint.spec.elements), list(potential.elements)
+def take_over(potential: Potential, start: Start) -> None:
+    """Copies parameters, scale and reference energies; what belongs to new elements stays as it was drawn."""
+    old, new = list(start.spec.elements), list(potential.elements)
     places = torch.tensor([new.index(z) for z in old])
-    given = checkpoint.averaged
+    given = start.parameters
     for name, parameter in potential.named_parameters():
         if name not in given:
-            raise FramesError(f"model.start: the checkpoint has no parameter {name}; it was written by another version")
+            raise FramesError(f"model.start: there is no parameter {name} in it; it was written by another version")
         _copy(parameter, given[name], places, len(old), len(new), name)
-    potential.energy_scale.copy_(given["energy_scale"])
+    potential.energy_scale.fill_(given["energy_scale"].item())
     potential.energy_reference.zero_()
     potential.energy_reference[places] = given["energy_reference"].to(potential.energy_reference)
 

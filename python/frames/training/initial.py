@@ -1,4 +1,4 @@
-"""The potential that a training starts from: fresh, with reference energies of the data, or that of a checkpoint."""
+"""The potential that a training starts from: fresh, with reference energies of the data, or a trained one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def first_potential(config: Config, data: TrainingData, store: FrameStore, scale
     """The model of a configuration and a potential, in the dtype and on the device of the store.
 
     Args:
-        store: of the frames; takes over the cutoff of a checkpoint.
+        store: of the frames; takes over the cutoff of a trained model.
         scale: energy scale of a fresh potential, eV.
     """
     if config.model.start is None:
@@ -32,10 +32,10 @@ def first_potential(config: Config, data: TrainingData, store: FrameStore, scale
         potential.energy_reference.copy_(torch.as_tensor(reference))
         potential.energy_scale.fill_(scale)
         return spec, potential.to(store.device)
-    checkpoint, spec = start_of(config.model, elements_of(data))
+    start, spec = start_of(config.model, elements_of(data))
     store.cutoff = spec.cutoff
     potential = spec.build(store.dtype)
-    take_over(potential, checkpoint)
+    take_over(potential, start)
     potential.to(store.device)
     adjust_reference(potential, store, data.train)
     return spec, potential

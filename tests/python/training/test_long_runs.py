@@ -20,6 +20,7 @@ from frames.errors import FramesError
 from frames.training.checkpoint import averaged_potential, load_checkpoint
 from frames.training.dataset import load_training_data
 from frames.training.loop import Run
+from frames.training.publish import export_checkpoint
 from frames.training.trainer import Trainer
 
 SMALL: dict[str, Any] = {"cutoff": 4.0, "settings": {"channels": 16, "layers": 1, "radial_functions": 6}}
@@ -121,6 +122,28 @@ def test_fine_tuning_starts_where_the_checkpoint_ended(trained: Path, tmp_path: 
     before = errors["force_mae_mev_per_angstrom"]
     report = execute(raw)
     assert report["validation"]["force_mae_mev_per_angstrom"] < before
+
+
+def test_fine_tuning_from_a_model_file(trained: Path, morse_file: Path, tmp_path: Path) -> None:
+    """The exported file holds what the checkpoint does, and is as good a start."""
+    model = tmp_path / "model.pt"
+    export_checkpoint(trained, model)
+    parameters = []
+    for start in (trained, model):
+        config = parse_config(table(morse_file, tmp_path / "run", model={"start": str(start)}), "test")
+        trainer = Trainer(config, load_training_data(config))
+        parameters.append(dict(trainer.potential.state_dict()))
+    assert trainer.spec == load_checkpoint(trained).spec
+    assert all(torch.equal(p, parameters[1][name]) for name, p in parameters[0].items())
+
+
+def test_fine_tuning_from_another_program(morse_file: Path, tmp_path: Path) -> None:
+    """TorchScript that is no model file is never run, only read."""
+    foreign = tmp_path / "foreign.pt"
+    torch.jit.script(torch.nn.Linear(2, 2)).save(foreign)
+    config = parse_config(table(morse_file, tmp_path / "run", model={"start": str(foreign)}), "test")
+    with pytest.raises(FramesError, match=r"foreign\.pt: the archive holds no frames\.json"):
+        Trainer(config, load_training_data(config))
 
 
 @pytest.mark.parametrize("element", [7, 16])  # between the known ones, and beyond them
