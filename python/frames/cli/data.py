@@ -1,4 +1,4 @@
-"""`frames data inspect`, `convert` and `generate`."""
+"""`frames data inspect`, `convert`, `generate` and `label`."""
 
 from __future__ import annotations
 
@@ -85,10 +85,7 @@ def convert(
     from frames.data.summary import formula
     from frames.data.timeline import in_order
 
-    if output.suffix not in (".h5", ".hdf5"):
-        raise FramesError(f"{output}: conversion writes HDF5; give a name ending in .h5")
-    if output.exists() and output.resolve() == source.resolve():
-        raise FramesError(f"{output}: IN and OUT are the same file")
+    _check_output(source, output)
     given = read(source, units=units, topology=topology, time_step=time_step)
     trajectories = [unwrap(in_order(run)) if run.ordered else run for run in given]
     hdf5.write(output, trajectories, overwrite=overwrite)
@@ -143,6 +140,53 @@ def generate(
         markup=False,
         highlight=False,
     )
+
+
+@app.command()
+def label(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="File or DeePMD folder.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="HDF5 file to write (.h5).")],
+    model: Annotated[list[Path] | None, typer.Option(help="Model file; several give their mean.")] = None,
+    method: Annotated[str | None, typer.Option(help="GFN2-xTB, GFN1-xTB or IPEA1-xTB, for molecules.")] = None,
+    add: Annotated[bool, typer.Option("--add", help="Write the labels of IN plus those.")] = False,
+    subtract: Annotated[bool, typer.Option("--subtract", help="Write the labels of IN minus those.")] = False,
+    every: Annotated[int, typer.Option(min=1, help="Take every so many frames of each trajectory.")] = 1,
+    units: Units = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+) -> None:
+    """Label frames by a model or a method, or correct the labels that they have; docs/training.md says what for."""
+    from frames.cli.progress import step_progress
+    from frames.data import read
+    from frames.data.readers import hdf5
+    from frames.data.xtb import METHODS
+    from frames.evaluation.labels import How, by_method, by_models, relabelled
+    from frames.inference import open_model
+
+    if (model is None) == (method is None):
+        raise FramesError("give either --model FILE or --method NAME: one of them makes the labels")
+    if add and subtract:
+        raise FramesError("--add and --subtract exclude each other")
+    if method is not None and method not in METHODS:
+        raise FramesError(f"--method {method}: expected one of {', '.join(METHODS)}")
+    _check_output(source, output)
+    if output.exists() and not overwrite:  # now, not after an hour of labelling
+        raise FramesError(f"{output}: exists already; --overwrite replaces it")
+    labeller = by_method(method) if method is not None else by_models([open_model(path) for path in model or ()])
+    how: How = "add" if add else "subtract" if subtract else "replace"
+    runs = [run[::every] for run in read(source, units=units)]
+    with step_progress(console) as progress:
+        task = progress.add_task("labelling", total=sum(len(run) for run in runs))
+        done = [relabelled(run, labeller, how, lambda: progress.advance(task)) for run in runs]
+    hdf5.write(output, done, overwrite=overwrite)
+    count = sum(len(run) for run in done)
+    console.print(f"{count} frames written to {output} ({_labels(done[0])})", markup=False, highlight=False)
+
+
+def _check_output(source: Path, output: Path) -> None:
+    if output.suffix not in (".h5", ".hdf5"):
+        raise FramesError(f"{output}: this command writes HDF5; give a name ending in .h5")
+    if output.exists() and output.resolve() == source.resolve():
+        raise FramesError(f"{output}: IN and OUT are the same file")
 
 
 def _with_bar(run: Any, settings: Any, target: Path) -> bool:

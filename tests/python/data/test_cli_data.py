@@ -103,7 +103,7 @@ def test_convert(toy_file: Path, tmp_path: Path) -> None:
         (("inspect", "absent.npz"), "absent.npz: no such file"),
         (("inspect", "toy.npz", "--units", "lj"), "unknown unit 'lj'; known units: eV"),
         (("inspect", "toy.npz", "--time-step", "2"), "its frames are 0.5 fs apart, not 2 fs"),
-        (("convert", "toy.npz", "out.xyz"), "out.xyz: conversion writes HDF5"),
+        (("convert", "toy.npz", "out.xyz"), "out.xyz: this command writes HDF5"),
         (("generate", "--molecule", "xx"), "unknown molecule 'xx'"),
         (("generate", "--method", "DFT"), "unknown method 'DFT'"),
     ],
