@@ -1,4 +1,4 @@
-"""Reference data as the files of a training: rMD17 ethanol, and 3BPA with its tests at 300 and 600 K."""
+"""The files of a training: rMD17 ethanol, 3BPA with its tests at 300 and 600 K, and GFN2-xTB dynamics of both."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from ase import Atoms
 
+from frames.data.generate import Settings, generate
 from frames.data.readers import hdf5, read
 from frames.data.trajectory import Trajectory
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "out"
+KELVIN, SEEDS = (500.0, 500.0, 700.0, 700.0), (11, 12, 13, 14)
+"""Of the runs of GFN2-xTB: warmer than what is learnt afterwards, so that its edges are known too."""
 
 
 def prepare() -> dict[str, Path]:
@@ -24,6 +28,29 @@ def prepare_3bpa() -> dict[str, Path]:
     """3BPA, 450 and 50 frames at 300 K, and the published tests: 1669 frames at 300 K, 2138 at 600 K."""
     names = {"known": "3bpa/train_300K.xyz", "test": "3bpa/test_300K.npz", "600K": "3bpa/test_600K.npz"}
     return _once("3bpa", 10, names)
+
+
+def prepare_xtb(molecule: str) -> Path:
+    """GFN2-xTB dynamics of ethanol or 3bpa, each run from other velocities, in one file; what was made is kept."""
+    path = OUT / f"xtb_{molecule}.h5"
+    if path.exists():
+        return path
+    OUT.mkdir(exist_ok=True)
+    if molecule == "ethanol":
+        runs = [Settings("ethanol", steps=20_000, temperature_k=t, seed=s) for t, s in zip(KELVIN, SEEDS, strict=True)]
+    else:
+        (known, *_) = read(prepare_3bpa()["train"])
+        start = OUT / "3bpa.xyz"
+        Atoms(known.atomic_numbers, known.positions[0]).write(start)
+        runs = [
+            Settings(str(start), steps=5_000, time_step_fs=1.0, temperature_k=t, seed=s)
+            for t, s in zip(KELVIN, SEEDS, strict=True)
+        ]
+    parts = [OUT / f"xtb_{molecule}_{settings.seed}.h5" for settings in runs]
+    for settings, part in zip(runs, parts, strict=True):
+        generate(settings, part)
+    hdf5.write(path, [run for part in parts for run in read(part)])
+    return path
 
 
 def _once(name: str, every: int, sources: dict[str, str]) -> dict[str, Path]:
