@@ -112,14 +112,13 @@ def write_table(results: dict[str, Any]) -> None:
     """accuracy.md."""
     lines = [
         "Written by accuracy.py and correction.py from accuracy.json: preset `medium`, one seed. Minutes are of one",
-        "core; before the last plus those of models of the difference to GFN2-xTB (correction.py).",
+        "core; before the last plus those of models of GFN2-xTB and of the difference to it (correction.py).",
         "",
         "| training | frames | minutes | energy MAE, meV | RMSE | force MAE, meV/Å | RMSE |",
         "|---|---|---|---|---|---|---|",
     ]
     for key, found in results.items():
-        differences = [f"{one['minutes']:g}" for one in found.get("differences", ())]
-        minutes = " + ".join([*differences, f"{found['minutes']:g}"])
+        minutes = " + ".join(f"{one['minutes']:g}" for one in (*found.get("before", ()), found))
         for test, e in found.get("errors", {}).items():
             numbers = (e["energy_mae"], e["energy_rmse"], e["force_mae"], e["force_rmse"])
             lines.append(f"| {key} | {test or 'test'} | {minutes} | {' | '.join(f'{x:.2f}' for x in numbers)} |")
