@@ -171,12 +171,16 @@ def label(
     _check_output(source, output)
     if output.exists() and not overwrite:  # now, not after an hour of labelling
         raise FramesError(f"{output}: exists already; --overwrite replaces it")
-    labeller = by_method(method) if method is not None else by_models([open_model(path) for path in model or ()])
+    if method is not None:
+        labeller, name = by_method(method), method
+    else:
+        assert model is not None
+        labeller, name = by_models([open_model(path) for path in model]), ", ".join(path.name for path in model)
     how: How = "add" if add else "subtract" if subtract else "replace"
     runs = [run[::every] for run in read(source, units=units)]
     with step_progress(console) as progress:
         task = progress.add_task("labelling", total=sum(len(run) for run in runs))
-        done = [relabelled(run, labeller, how, lambda: progress.advance(task)) for run in runs]
+        done = [relabelled(run, labeller, how, name=name, progress=lambda: progress.advance(task)) for run in runs]
     hdf5.write(output, done, overwrite=overwrite)
     count = sum(len(run) for run in done)
     console.print(f"{count} frames written to {output} ({_labels(done[0])})", markup=False, highlight=False)

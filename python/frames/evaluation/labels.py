@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from frames.data.trajectory import Floats, Trajectory
+from frames.data.trajectory import Floats, Trajectory, require_labels
 from frames.data.xtb import Xtb
 from frames.errors import FramesError
 from frames.inference import Evaluator, check_elements
@@ -22,6 +22,7 @@ Labels = tuple[float, Floats, Floats | None]
 Labeller = Callable[[Trajectory, int], Labels]
 """The labels of one frame of a run."""
 How = Literal["replace", "add", "subtract"]
+WORDS: dict[How, str] = {"replace": "of", "add": "plus those of", "subtract": "minus those of"}
 
 
 def by_models(models: Sequence[Evaluator]) -> Labeller:
@@ -54,18 +55,25 @@ def by_method(method: str, accuracy: float = 1.0) -> Labeller:
 
 
 def relabelled(
-    run: Trajectory, labeller: Labeller, how: How = "replace", progress: Callable[[], None] = lambda: None
+    run: Trajectory,
+    labeller: Labeller,
+    how: How = "replace",
+    *,
+    name: str = "",
+    progress: Callable[[], None] = lambda: None,
 ) -> Trajectory:
     """The run with the labels of the labeller, with the sum of both (`add`), or with its own minus them (`subtract`).
 
     Velocities belong to the forces of the run itself and are left out. So are virials unless both sides have them.
 
+    Args:
+        name: of the labeller, for the notes of the run.
+        progress: called after each frame.
+
     Raises FramesError where labels of the run are needed that it does not have.
     """
-    name = run.source or "trajectory"
-    if how != "replace" and (run.energies is None or run.forces is None):
-        missing = " and ".join(key for key in ("energies", "forces") if getattr(run, key) is None)
-        raise FramesError(f"{name}: has no {missing}, and its own labels are to be used")
+    if how != "replace":
+        require_labels(run, "energies", "forces")
     energies, forces, virials = np.empty(len(run)), np.empty(run.positions.shape), np.empty((len(run), 3, 3))
     known = how == "replace" or run.virials is not None
     for i in range(len(run)):
@@ -81,4 +89,5 @@ def relabelled(
         energies, forces = run.energies + sign * energies, run.forces + sign * forces
         if known and run.virials is not None:
             virials = run.virials + sign * virials
-    return replace(run, energies=energies, forces=forces, virials=virials if known else None, velocities=None)
+    labelled = replace(run, energies=energies, forces=forces, virials=virials if known else None, velocities=None)
+    return labelled.with_notes(f"labels {WORDS[how]} {name}") if name else labelled
