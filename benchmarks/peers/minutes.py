@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from catalogue import ENGINES, MODELS
@@ -19,14 +19,14 @@ from engine import Budget, Model
 from environments import ensure
 from errors import PeerError
 from systems import training_frames
-from training import trained
+from training import processor, trained
 
 HERE = Path(__file__).resolve().parent
 OURS = "frames_cartesian_medium"
 NAMES = (OURS, "nequip_l1_32x4", "mace_64x0e_64x1o")
 TIMES = (5.0, 15.0, 60.0)
-Errors = dict[str, dict[str, float]]
-"""{minutes: {model: force MAE on the test frames, meV/Å}}"""
+Errors = dict[str, dict[str, Any]]
+"""{minutes: {model: force MAE on the test frames, meV/Å, "processor": of the last of them}}"""
 
 
 def main(
@@ -57,6 +57,7 @@ def main(
             minutes, name = started[training]
             try:
                 found.setdefault(minutes, {})[name] = training.result()
+                found[minutes]["processor"] = processor()
             except PeerError as error:
                 reasons.append(f"{name}, {minutes} minutes: {error}")
                 continue
@@ -83,10 +84,11 @@ def table(found: Errors) -> str:
         "|---|" + "---|" * len(found),
     ]
     lines += [f"| {name} | {' | '.join(_cell(row, name) for row in found.values())} |" for name in NAMES]
+    lines.append(f"| processor | {' | '.join(row.get('processor', 'not recorded') for row in found.values())} |")
     return "\n".join(lines) + "\n"
 
 
-def _cell(row: dict[str, float], name: str) -> str:
+def _cell(row: dict[str, Any], name: str) -> str:
     if name not in row:
         return "–"
     return f"{row[name]:.1f}" + ("" if name == OURS or OURS not in row else f" ({row[OURS] / row[name]:.2f})")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +16,7 @@ from environments import REQUIREMENTS, ensure
 from errors import PeerError
 from measure import Timed, time_system
 from systems import SYSTEMS, describe, geometry, training_frames
-from training import Trained, trained
+from training import Trained, processor, trained
 
 HERE = Path(__file__).resolve().parent
 
@@ -60,7 +59,7 @@ def main(
         rows = {name: _row(result, ready[name][1]) for name, result in timed.items()}
         results[system] = {m.name: rows.get(m.name) or failed[m.name].row(None) for m in chosen}
     conditions = {
-        "processor": _processor(),
+        "processor": processor(),
         "threads": threads,
         "minutes": minutes,
         "cores_per_training": max(1, threads // jobs),
@@ -102,14 +101,6 @@ def _prepare(
 
 def _row(result: Timed, trained_as: Trained) -> dict[str, Any]:
     return result.row(trained_as.test)
-
-
-def _processor() -> str:
-    """The model name that Linux gives, else what Python knows."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 if __name__ == "__main__":
