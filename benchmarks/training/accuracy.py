@@ -26,6 +26,7 @@ from frames.training.checkpoint import load_checkpoint
 
 RESULTS = HERE / "accuracy.json"
 MAIN = "from frames.cli import main; main()"
+COLUMNS = ("energy_mae", "energy_rmse", "force_mae", "force_rmse")
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,16 @@ def scores(folder: Path, tests: dict[str, Path]) -> dict[str, dict[str, float]]:
     return found
 
 
+def of_training(test: dict[str, float]) -> dict[str, float]:
+    """Of rows from before the exported model was scored: what the training itself found."""
+    names = {
+        "energy_mae": "energy_mae_mev",
+        "force_mae": "force_mae_mev_per_angstrom",
+        "force_rmse": "force_rmse_mev_per_angstrom",
+    }
+    return {name: test[key] for name, key in names.items()}
+
+
 def write_table(results: dict[str, Any]) -> None:
     """accuracy.md."""
     lines = [
@@ -119,9 +130,9 @@ def write_table(results: dict[str, Any]) -> None:
     ]
     for key, found in results.items():
         minutes = " + ".join(f"{one['minutes']:g}" for one in (*found.get("before", ()), found))
-        for test, e in found.get("errors", {}).items():
-            numbers = (e["energy_mae"], e["energy_rmse"], e["force_mae"], e["force_rmse"])
-            lines.append(f"| {key} | {test or 'test'} | {minutes} | {' | '.join(f'{x:.2f}' for x in numbers)} |")
+        for test, errors in found.get("errors", {"": of_training(found["test"])}).items():
+            numbers = [f"{errors[name]:.2f}" if name in errors else "–" for name in COLUMNS]
+            lines.append(f"| {key} | {test or 'test'} | {minutes} | {' | '.join(numbers)} |")
     (HERE / "accuracy.md").write_text("\n".join(lines) + "\n")
 
 

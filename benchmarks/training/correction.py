@@ -1,9 +1,9 @@
 """Few labels and cheap dynamics: `python benchmarks/training/correction.py [ethanol|3bpa]`.
 
 What docs/training.md describes under "Few labels of an expensive method", by the same commands: dynamics by GFN2-xTB
-and a model of it, two models of the difference between the labels and GFN2-xTB, dynamics corrected by their mean, and
-the model trained on that. It and one of the two start from the first; the other does not, so that their errors
-differ. Adds its errors on the test frames to accuracy.json and
+and a model of it, two models of the difference between the labels and GFN2-xTB, dynamics corrected by their mean, a
+model trained on that, and at last on the labels themselves. It and one of the two start from the first; the other does
+not, so that their errors differ. Adds its errors on the test frames to accuracy.json and
 accuracy.md. What is done is kept: the same command goes on after a stop, inside a training too.
 """
 
@@ -56,7 +56,8 @@ def main(
     name: Annotated[str, typer.Argument(help=f"Of {', '.join(DATA)}.")] = "ethanol",
     cheap_minutes: Annotated[float, typer.Option(help="CPU time of the model of GFN2-xTB.")] = 12.0,
     difference_minutes: Annotated[float, typer.Option(help="CPU time of each model of the difference.")] = 10.0,
-    minutes: Annotated[float, typer.Option(help="CPU time of the last training.")] = 45.0,
+    minutes: Annotated[float, typer.Option(help="CPU time of the training on corrected dynamics.")] = 45.0,
+    final_minutes: Annotated[float, typer.Option(help="CPU time of the last one, on the labels themselves.")] = 5.0,
 ) -> None:
     """Does what is missing, and writes the row."""
     if name not in DATA:
@@ -86,12 +87,16 @@ def main(
     corrected = folder / "corrected.h5"
     given = [argument for model in models for argument in ("--model", str(model))]
     label(dynamics, corrected, *given, "--add", "--every", str(EVERY))
-    last = trained(folder / "model", split({**files, "train": corrected}), start, minutes, "learning_rate = 2e-3")
+    settings = "learning_rate = 2e-3"
+    of_dynamics = trained(folder / "model", split({**files, "train": corrected}), start, minutes, settings)
+    start = f'start = "{of_dynamics / "best.pt"}"'
+    last = trained(folder / "final", split(files), start, final_minutes, "learning_rate = 3e-4")
+    before = (cheap, *of_difference, of_dynamics)
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     results[f"{title}, corrected dynamics"] = {
         **row(last),
         "errors": scores(last, {k: files[role] for k, role in data.tests.items()}),
-        "before": [{key: row(place)[key] for key in ("minutes", "test")} for place in (cheap, *of_difference)],
+        "before": [{key: row(place)[key] for key in ("minutes", "test")} for place in before],
         "mean_difference_force_mae": mean_error(models, difference[next(iter(data.tests.values()))], folder),
         "frames_of_dynamics": sum(len(run) for run in read(corrected)),
     }
