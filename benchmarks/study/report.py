@@ -77,7 +77,7 @@ def table(rows: list[dict[str, Any]], key: str, what: str) -> str:
     systems = [name for name in TITLES if name in values]
     arms = [name for name in (*ARMS, *GONE) if any(name in values[s] for s in systems) and name != "newton_only"]
     lines = [f"| {what} | " + " | ".join(TITLES[s] for s in systems) + " |", "|---|" + "---|" * len(systems)]
-    seeds = [len(values[s].get("none", ())) for s in systems]
+    seeds = [len(values[s].get("none", ())) or max(map(len, values[s].values())) for s in systems]
     lines.append("| seeds | " + " | ".join(str(n) for n in seeds) + " |")
     for arm in arms:
         cells = [cell(values[s].get(arm), values[s].get("none")) for s in systems]
