@@ -148,7 +148,7 @@ def plot(rows: list[dict[str, Any]], group: Group) -> None:
     import matplotlib.pyplot as plt
 
     values = by_arm(rows, "force_mae_mev_per_angstrom")
-    systems = [name for name in TITLES if "none" in values.get(name, {})]
+    systems = [name for name in TITLES if "none" in values.get(name, {}) and len(values[name]) > 1]
     names = [*(arm.name for arm in (*MAIN, *LENGTHS)), *GONE]
     if not systems:
         return
