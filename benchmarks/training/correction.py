@@ -1,10 +1,10 @@
 """Few labels and cheap dynamics: `python benchmarks/training/correction.py [ethanol|3bpa]`.
 
 What docs/training.md describes under "Few labels of an expensive method", by the same commands: dynamics by GFN2-xTB
-and a model of it, two models of the difference between the labels and GFN2-xTB, dynamics corrected by their mean, a
-model trained on that, and at last on the labels themselves. It and one of the two start from the first; the other does
-not, so that their errors differ. Adds its errors on the test frames to accuracy.json and
-accuracy.md. What is done is kept: the same command goes on after a stop, inside a training too.
+and a model of it; two models of the difference between the labels and GFN2-xTB, one from that model and one from
+scratch, so that their errors differ; dynamics corrected by their mean, a model trained on that, and at last on the
+labels themselves. Adds its errors on the test frames to accuracy.json and accuracy.md. What is done is kept: the same
+command goes on after a stop, inside a training too.
 """
 
 from __future__ import annotations
@@ -118,7 +118,10 @@ def split(files: dict[str, Path]) -> str:
 def trained(folder: Path, data: str, model: str, minutes: float, training: str = "") -> Path:
     """A training by these tables; goes on, or finds it done. Returns its folder."""
     config = folder.with_suffix(".toml")
-    config.write_text(TRAINING.format(output=folder.name, data=data, model=model, minutes=minutes, training=training))
+    text = TRAINING.format(output=folder.name, data=data, model=model, minutes=minutes, training=training)
+    if config.exists() and config.read_text() != text:  # what follows was made from it
+        sys.exit(f"{config}: was made with other settings; remove {folder.parent} to start anew, or give those again")
+    config.write_text(text)
     return train(config)
 
 

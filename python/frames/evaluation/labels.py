@@ -15,7 +15,7 @@ import numpy as np
 from frames.data.trajectory import Floats, Trajectory, require_labels
 from frames.data.xtb import Xtb
 from frames.errors import FramesError
-from frames.inference import Evaluator, check_elements
+from frames.inference import Evaluator
 
 Labels = tuple[float, Floats, Floats | None]
 """Energy in eV, forces [N,3] in eV/Å, virial [3,3] in eV if it is known."""
@@ -30,8 +30,6 @@ def by_models(models: Sequence[Evaluator]) -> Labeller:
 
     def label(run: Trajectory, i: int) -> Labels:
         cell = None if run.cells is None else run.cells[i]
-        for model in models:
-            check_elements(model.metadata.elements, run.atomic_numbers)
         found = [model.evaluate(run.atomic_numbers, run.positions[i], cell, np.array(run.pbc)) for model in models]
         energy = float(np.mean([one.energy for one in found]))
         return energy, np.mean([one.forces for one in found], axis=0), np.mean([one.virial for one in found], axis=0)
@@ -39,7 +37,7 @@ def by_models(models: Sequence[Evaluator]) -> Labeller:
     return label
 
 
-def by_method(method: str, accuracy: float = 1.0) -> Labeller:
+def by_method(method: str) -> Labeller:
     """An xTB method, for molecules. Calling it raises FramesError for periodic frames, and if it does not converge."""
     calculators: dict[bytes, Xtb] = {}
 
@@ -48,7 +46,7 @@ def by_method(method: str, accuracy: float = 1.0) -> Labeller:
             raise FramesError(f"{run.source or 'trajectory'}: is periodic, and {method} is for molecules here")
         key = run.atomic_numbers.tobytes()
         if key not in calculators:
-            calculators[key] = Xtb(method, run.atomic_numbers, run.positions[i], accuracy)
+            calculators[key] = Xtb(method, run.atomic_numbers, run.positions[i])
         return *calculators[key](run.positions[i]), None
 
     return label
