@@ -17,7 +17,23 @@ from frames.units import conversion
 
 EV = conversion("kJ/mol", "eV")
 ANGSTROM = conversion("nm", "Å")
-PLATFORMS = ("Reference", "CPU", "OpenCL")
+
+
+def _has_cuda() -> bool:
+    """Whether OpenMM has its CUDA platform (pip install 'openmm[cuda12]' or 'openmm[cuda13]') and a GPU for it."""
+    try:
+        import openmm
+
+        integrator, system = openmm.VerletIntegrator(0.001), openmm.System()
+        system.addParticle(1.0)
+        openmm.Context(system, integrator, openmm.Platform.getPlatformByName("CUDA"))
+    except Exception:  # no OpenMM, no such platform, no driver, no GPU
+        return False
+    return True
+
+
+DEVICES = ("OpenCL", *(["CUDA"] if _has_cuda() else []))
+PLATFORMS = ("Reference", "CPU", *DEVICES)
 TOLERANCE = {"float32": (1e-5, 1e-4), "float64": (1e-8, 1e-8)}  # eV, eV/Å
 
 
@@ -38,7 +54,7 @@ def reason_against_opencl() -> str:
 
 
 def new_context(system: Any, integrator: Any, platform: str = "Reference", **properties: str) -> Any:
-    """A Context on a platform, in double precision on OpenCL where nothing else is said; skips without a device."""
+    """A Context on a platform, in double precision on devices where nothing else is said; skips without one."""
     if platform == "OpenCL" and reason_against_opencl():
         pytest.skip(reason_against_opencl())
     if platform == "OpenCL" and system.getNumParticles() == 1:
@@ -49,7 +65,7 @@ def new_context(system: Any, integrator: Any, platform: str = "Reference", **pro
 def _context(system: Any, integrator: Any, platform: str, properties: dict[str, str]) -> Any:
     import openmm
 
-    if platform == "OpenCL":
+    if platform in DEVICES:
         properties = {"Precision": "double", **properties}
     return openmm.Context(system, integrator, openmm.Platform.getPlatformByName(platform), properties)
 

@@ -14,6 +14,7 @@ pytest.importorskip("frames._openmm")
 import openmm
 from openmm_systems import (
     ANGSTROM,
+    DEVICES,
     EV,
     PLATFORMS,
     Case,
@@ -139,7 +140,7 @@ def test_no_name_of_the_parameter_is_taken(double: Path, name: str) -> None:
     assert energy_of(context_of(force, case, "Reference")) == pytest.approx(0.5 * reference(double, case)[0], abs=1e-7)
 
 
-@pytest.mark.parametrize("platform", ["CPU", "OpenCL"])
+@pytest.mark.parametrize("platform", ["CPU", *DEVICES])
 def test_subset_beside_other_forces_in_a_group(double: Path, platform: str) -> None:
     case = CASES["crystal"]
     atoms = np.random.default_rng(0).permutation(len(case.numbers))[:60]
@@ -166,7 +167,7 @@ def test_subset_beside_other_forces_in_a_group(double: Path, platform: str) -> N
     assert energy_of(context) == pytest.approx(energy + rest * EV, abs=1e-6)
 
 
-@pytest.mark.parametrize("platform", ["CPU", "OpenCL"])
+@pytest.mark.parametrize("platform", ["CPU", *DEVICES])
 def test_virtual_sites_are_left_alone(double: Path, platform: str) -> None:
     case = ethanol()
     force = FramesForce(double, [*case.numbers, None], atoms=range(9), periodic=False)

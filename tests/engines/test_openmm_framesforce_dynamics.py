@@ -16,6 +16,7 @@ pytest.importorskip("frames._openmm")
 import openmm
 from openmm_systems import (
     ANGSTROM,
+    DEVICES,
     EV,
     PLATFORMS,
     Case,
@@ -123,7 +124,9 @@ def test_constraints_hold() -> None:
 
 @pytest.mark.parametrize("derivative", [False, True])
 @pytest.mark.parametrize("kind", ["isotropic", "anisotropic", "flexible"])
-@pytest.mark.parametrize(("name", "platform"), [("images", "CPU"), ("crystal", "CPU"), ("images", "OpenCL")])
+@pytest.mark.parametrize(
+    ("name", "platform"), [("images", "CPU"), ("crystal", "CPU"), *(("images", device) for device in DEVICES)]
+)
 def test_barostats_change_the_box(model: Path, name: str, platform: str, kind: str, derivative: bool) -> None:
     case = CASES[name]
     assert case.cell is not None
@@ -169,7 +172,9 @@ def test_barostat_moves_bonded_atoms_as_a_molecule(model: Path) -> None:
     assert moved[1] < 1e-5
 
 
-@pytest.mark.parametrize(("name", "platform"), [("triclinic", "CPU"), ("images", "CPU"), ("triclinic", "OpenCL")])
+@pytest.mark.parametrize(
+    ("name", "platform"), [("triclinic", "CPU"), ("images", "CPU"), *(("triclinic", device) for device in DEVICES)]
+)
 def test_neighbour_list_is_rebuilt_and_never_shows(model: Path, name: str, platform: str) -> None:
     """Hot atoms cross many cutoffs: whatever the skin, the same trajectory to the last bit."""
     case, ends, builds = CASES[name], [], []
@@ -233,7 +238,7 @@ def test_contexts_in_threads_do_not_disturb_each_other(model: Path) -> None:
     assert not np.array_equal(alone[0], alone[1])
 
 
-@pytest.mark.parametrize("platform", ["Reference", "OpenCL"])
+@pytest.mark.parametrize("platform", ["Reference", *DEVICES])
 def test_two_contexts_of_one_system(model: Path, platform: str) -> None:
     case = CASES["images"]
     system = system_of(len(case.numbers), case.cell)

@@ -16,7 +16,7 @@ pytest.importorskip("frames._openmm")
 
 import openmm
 from frames._openmm_version import OPENMM
-from openmm_systems import ANGSTROM, ethanol, new_context, system_of, topology_of
+from openmm_systems import ANGSTROM, DEVICES, ethanol, new_context, system_of, topology_of
 
 from frames.errors import FramesError
 from frames.openmm import FramesForce
@@ -104,7 +104,7 @@ def far_away(positions: np.ndarray) -> np.ndarray:
 
 
 # the CPU platform looks at the positions itself; that of OpenCL calls the force from a thread of its own
-@pytest.mark.parametrize("platform", ["Reference", "OpenCL"])
+@pytest.mark.parametrize("platform", ["Reference", *DEVICES])
 @pytest.mark.parametrize("derivative", [False, True])
 @pytest.mark.parametrize(
     ("spoil", "message"),

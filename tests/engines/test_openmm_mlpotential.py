@@ -18,7 +18,7 @@ import openmm
 import openmmml
 from ase import Atoms
 from openmm import app, unit
-from openmm_systems import ANGSTROM, EV, new_context
+from openmm_systems import ANGSTROM, DEVICES, EV, new_context
 
 from frames.ase import FramesCalculator
 from frames.errors import FramesError
@@ -89,7 +89,7 @@ def test_keywords_reach_the_force(pdb: Any, potential: Any) -> None:
     assert system.getNumForces() == 1
 
 
-@pytest.mark.parametrize("platform", ["Reference", "OpenCL"])
+@pytest.mark.parametrize("platform", ["Reference", *DEVICES])
 @pytest.mark.parametrize("method", [app.PME, app.NoCutoff])
 def test_mixed_system(solution: Any, forcefield: Any, potential: Any, method: Any, platform: str) -> None:
     """The internal energy of ethanol is the model's; all else, its interaction with water too, the force field's."""
@@ -109,7 +109,7 @@ def test_mixed_system(solution: Any, forcefield: Any, potential: Any, method: An
     assert energy_of(mixed, positions, platform=platform) == pytest.approx(whole - internal + expected, abs=0.01)
 
 
-@pytest.mark.parametrize("platform", ["Reference", "OpenCL"])
+@pytest.mark.parametrize("platform", ["Reference", *DEVICES])
 def test_interpolation(solution: Any, forcefield: Any, potential: Any, platform: str) -> None:
     options = {"nonbondedMethod": app.PME, "nonbondedCutoff": 0.8 * unit.nanometer}
     classical = forcefield.createSystem(solution.topology, **options)

@@ -17,6 +17,7 @@ pytest.importorskip("openmmtorch")
 import openmm
 from openmm_systems import (
     ANGSTROM,
+    DEVICES,
     EV,
     PLATFORMS,
     Case,
@@ -64,7 +65,7 @@ def test_equals_ase(model: ToyModel, name: str, platform: str) -> None:
     assert_same(found, reference(model.path, case), model.dtype)
 
 
-@pytest.mark.parametrize("platform", ["CPU", "OpenCL"])
+@pytest.mark.parametrize("platform", ["CPU", *DEVICES])
 def test_subset_of_a_larger_system(double: ToyModel, platform: str) -> None:
     case = CASES["crystal"]
     rng = np.random.default_rng(0)
