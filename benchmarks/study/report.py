@@ -13,8 +13,8 @@ from systems import BY_NAME, HERE
 DOCUMENT = HERE.parents[1] / "docs" / "study.md"
 BEGIN, END = "<!-- study: begin -->", "<!-- study: end -->"
 TITLES = {name: system.title for name, system in BY_NAME.items()} | {"isomers_unknown": "isomers of C7O2H10, unknown"}
-Group = tuple[str, int, float]
-"""Backbone, labels, minutes: what a table has in common."""
+Group = tuple[str, int, float, str]
+"""Backbone, labels, minutes, processor: what a table has in common."""
 
 
 def write_report(rows: list[dict[str, Any]]) -> None:
@@ -22,31 +22,40 @@ def write_report(rows: list[dict[str, Any]]) -> None:
     if not rows:
         print("no results yet")
         return
-    groups = sorted({(r["backbone"], r["labels"], r["minutes"]) for r in rows if r["task"] != "newton_only"})
+    groups = sorted({group_of(r) for r in rows if r["task"] != "newton_only"})
     parts = []
     for group in groups:
-        mine = [r for r in rows if (r["backbone"], r["labels"], r["minutes"]) == group]
+        mine = [r for r in rows if group_of(r) == group]
         parts.append(f"### {heading(group)}\n\n{table(mine, 'force_mae_mev_per_angstrom', 'force MAE, meV/Å')}")
         parts.append(table(mine, "energy_mae_mev", "energy MAE, meV"))
         parts.append(table([{**r, "steps": r["steps"] / 1000} for r in mine], "steps", "steps made, thousands"))
         plot(mine, group)
     for group in groups:
-        mine = [r for r in rows if (r["backbone"], r["labels"], r["minutes"]) == group]
+        mine = [r for r in rows if group_of(r) == group]
         if found := default_table(mine):
             parts.append(f"### The default against the labels alone: {heading(group)}\n\n{found}")
     parts += [
-        f"### Forces from motion: {minutes:g} min of CPU time\n\n{newton}"
-        for minutes in sorted({r["minutes"] for r in rows})
-        if (newton := newton_table([r for r in rows if r["minutes"] == minutes]))
+        f"### Forces from motion: {minutes:g} min of CPU time{of(processor)}\n\n{newton}"
+        for minutes, processor in sorted({group_of(r)[2:] for r in rows})
+        if (newton := newton_table([r for r in rows if group_of(r)[2:] == (minutes, processor)]))
     ]
     text = "\n\n".join([*parts, splits(rows)])
     (HERE / "tables.md").write_text(f"Written by run.py from results.json.\n\n{text}\n")
     into_document(text)
 
 
+def group_of(row: dict[str, Any]) -> Group:
+    return row["backbone"], row["labels"], row["minutes"], row.get("processor", "")
+
+
 def heading(group: Group) -> str:
-    backbone, labels, minutes = group
-    return f"`{backbone}`, {labels} labels, {minutes:g} min of CPU time"
+    backbone, labels, minutes, processor = group
+    return f"`{backbone}`, {labels} labels, {minutes:g} min of CPU time{of(processor)}"
+
+
+def of(processor: str) -> str:
+    """Where the time was measured; the first rows do not say."""
+    return f" ({processor})" if processor else ""
 
 
 def by_arm(rows: list[dict[str, Any]], key: str) -> dict[str, dict[str, np.ndarray]]:
@@ -179,13 +188,14 @@ def plot(rows: list[dict[str, Any]], group: Group) -> None:
         axes.set_ylim(len(arms) - 0.5, -0.5)
     for axes in list(panels.flat)[len(systems) :]:
         axes.set_visible(False)
-    backbone, labels, minutes = group
-    figure.savefig(plot_path(backbone, labels, minutes), dpi=130)
+    figure.savefig(plot_path(group), dpi=130)
     plt.close(figure)
 
 
-def plot_path(backbone: str, labels: int, minutes: float) -> Path:
-    return HERE / f"{backbone}_{labels}_{minutes:g}min.png"
+def plot_path(group: Group) -> Path:
+    backbone, labels, minutes, processor = group
+    where = "_" + "".join(filter(str.isalnum, processor)) if processor else ""
+    return HERE / f"{backbone}_{labels}_{minutes:g}min{where}.png"
 
 
 def into_document(text: str) -> None:

@@ -2,8 +2,8 @@
 
 Makes the data that can be made, trains every arm on every system for the same CPU time on one thread, two trainings
 at once, and writes results.json, tables and plots, and the tables of docs/study.md. Whatever was done is kept: the
-same command goes on after a stop, inside a training too. A system whose data cannot be had is left out,
-with the reason.
+same command goes on after a stop, inside a training too. Rows of another processor stay, in tables of their own: equal
+time is not equal there. A system whose data cannot be had is left out, with the reason.
 
     --slice main         which part: main (all systems, 300 labels), budgets, lengths, equiformer, newton, transfer,
                          aimd (further short runs of plane waves), or all
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import platform
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -56,7 +57,7 @@ def main(
     for name in slices:
         for job in jobs(name, seeds, minutes, chosen):
             wanted = job.arm.name in wanted_arms and labels in (None, job.labels)
-            if wanted and job.key not in done:
+            if wanted and (*job.key, processor()) not in done:
                 todo[job.key] = job
     hours = sum(job.minutes for job in todo.values()) / 60 / parallel
     print(f"{len(todo)} trainings to do, {len(done)} rows are there; about {hours:.1f} h", flush=True)
@@ -176,11 +177,24 @@ def row_of(job: Job, system: str, split: str, report: dict[str, Any], errors: di
         "minutes": job.minutes,
         "steps": report["steps_done"],
         "labelled_frames": 0 if job.arm.bare else report["train_frames"],
+        "processor": processor(),
     }
 
 
-def key_of(row: dict[str, Any]) -> tuple[str, str, str, int, int, float]:
-    return row["system"], row["backbone"], row["task"], row["labels"], row["seed"], row["minutes"]
+def key_of(row: dict[str, Any]) -> tuple[str, str, str, int, int, float, str]:
+    key = row["system"], row["backbone"], row["task"], row["labels"], row["seed"], row["minutes"]
+    return *key, row.get("processor", "")
+
+
+def processor() -> str:
+    """The processor, as Linux calls it, with the number of its model: many names are no more than that of a family."""
+    path = Path("/proc/cpuinfo")
+    if not path.exists():
+        return platform.processor()
+    fields = dict(line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
+    said = {key.strip(): value.strip() for key, value in fields.items()}
+    name = said.get("model name", platform.processor()).replace("(R)", "").replace("(TM)", "").split("@")[0]
+    return f"{name.replace('Processor', '').strip()}, model {said['model']}" if "model" in said else name
 
 
 def rows() -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from frames_of import HERE, OUT, prepare, prepare_3bpa
+from frames_of import HERE, OUT, prepare, prepare_3bpa, prepare_aspirin
 from run import machine
 
 from frames.config import load_config
@@ -42,6 +42,7 @@ class Data:
 
 RMD17 = Data(prepare, {"": "test"})
 THREE_BPA = Data(prepare_3bpa, {"300 K": "test", "600 K": "600K"})
+ASPIRIN = Data(prepare_aspirin, {"": "test"})
 DATA = {"rmd17_ethanol": RMD17, "3bpa": THREE_BPA}
 
 

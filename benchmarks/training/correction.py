@@ -1,4 +1,4 @@
-"""Few labels and cheap dynamics: `python benchmarks/training/correction.py [ethanol|3bpa]`.
+"""Few labels and cheap dynamics: `python benchmarks/training/correction.py [ethanol|3bpa|md17_aspirin]`.
 
 What docs/training.md describes under "Few labels of an expensive method", by the same commands: dynamics by GFN2-xTB
 and a model of it; two models of the difference between the labels and GFN2-xTB, one from that model and one from
@@ -17,12 +17,12 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from accuracy import MAIN, RESULTS, RMD17, THREE_BPA, row, scores, train, write_table
+from accuracy import ASPIRIN, MAIN, RESULTS, RMD17, THREE_BPA, row, scores, train, write_table
 from frames_of import OUT, prepare_xtb
 
 from frames.data import read
 
-DATA = {"ethanol": ("rmd17_ethanol", RMD17), "3bpa": ("3bpa", THREE_BPA)}
+DATA = {"ethanol": ("rmd17_ethanol", RMD17), "3bpa": ("3bpa", THREE_BPA), "md17_aspirin": ("md17_aspirin", ASPIRIN)}
 EVERY = 5  # frames of the cheap dynamics between two that are learnt
 
 BLOCKS = """path = "{path}"

@@ -1,8 +1,10 @@
-"""The files of a training: rMD17 ethanol, 3BPA with its tests at 300 and 600 K, and GFN2-xTB dynamics of both."""
+"""The files of a training: rMD17 ethanol, 3BPA with its tests at 300 and 600 K, MD17 aspirin, and GFN2-xTB dynamics of
+each."""
 
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -30,8 +32,16 @@ def prepare_3bpa() -> dict[str, Path]:
     return _once("3bpa", 10, names)
 
 
+def prepare_aspirin() -> dict[str, Path]:
+    """MD17 aspirin as the study has it: 642 and 50 random frames, 300 others that no frame of those resembles."""
+    study = HERE.parent / "study"
+    subprocess.run([sys.executable, study / "prepare.py", "md17_aspirin"], check=True)
+    return {role: study / "out" / "data" / f"md17_aspirin_{role}.h5" for role in ("train", "validation", "test")}
+
+
 def prepare_xtb(molecule: str) -> Path:
-    """GFN2-xTB dynamics of ethanol or 3bpa, each run from other velocities, in one file; what was made is kept."""
+    """GFN2-xTB dynamics of ethanol, 3bpa or md17_aspirin, each run from other velocities, in one file; what was made is
+    kept."""
     path = OUT / f"xtb_{molecule}.h5"
     if path.exists():
         return path
@@ -39,8 +49,8 @@ def prepare_xtb(molecule: str) -> Path:
     if molecule == "ethanol":
         runs = [Settings("ethanol", steps=20_000, temperature_k=t, seed=s) for t, s in zip(KELVIN, SEEDS, strict=True)]
     else:
-        (known, *_) = read(prepare_3bpa()["train"])
-        start = OUT / "3bpa.xyz"
+        known = _one({"3bpa": prepare_3bpa, "md17_aspirin": prepare_aspirin}[molecule]()["train"])
+        start = OUT / f"{molecule}.xyz"
         Atoms(known.atomic_numbers, known.positions[0]).write(start)
         runs = [
             Settings(str(start), steps=5_000, time_step_fs=1.0, temperature_k=t, seed=s)
