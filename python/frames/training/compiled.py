@@ -10,6 +10,7 @@ with atoms that have no neighbours, whose rows are cut off again.
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -121,6 +122,8 @@ class CompiledPotential:
     def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
         # on machines without a GPU it warns of a missing CUDA runtime, which nobody asked for
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+        # TF32 would be faster on a GPU, and its forces wrong in the third digit
+        warnings.filterwarnings("ignore", "TensorFloat32 tensor cores", UserWarning)
         # the number of threads is in the code that is kept for the next time, but by itself not in its name
         options: dict[str, Any] = {"cpp.threads": torch.get_num_threads()}
         compiled: Callable[..., Any] = torch.compile(function, dynamic=False, options=options)

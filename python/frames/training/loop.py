@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import time
 from pathlib import Path
 from typing import Any, NoReturn
@@ -123,7 +124,7 @@ class Run:
             try:
                 self.trainer.compile()
             except RuntimeError as error:  # no C++ compiler, or one that the compilation does not get along with
-                reason = str(error).strip().splitlines()[0]
+                reason = _cause(error)
                 if self.config.training.compile:
                     raise FramesError(f"training.compile = true: the compilation failed ({reason})") from None
                 self.console.print(f"training goes on without compilation, which failed: {reason}")
@@ -140,7 +141,7 @@ class Run:
         """As many as the configuration says, or the fastest number."""
         if self.config.training.threads is not None:
             return self.config.training.threads
-        if self.workers.size > 1:
+        if self.workers.size > 1 or self.trainer.device.type == "cuda":
             return 1
         if compiled:
             # for several threads, sums over neighbours are compiled to atomic additions, which take more time than
@@ -302,6 +303,13 @@ class Run:
         except FramesError as error:  # the model is there
             self.console.print(f"[yellow]{error}", highlight=False)
         return report
+
+
+def _cause(error: RuntimeError) -> str:
+    """What a compilation failed of: the last error that its text names, which may be of another process."""
+    lines = str(error).strip().splitlines()
+    named = [line.strip() for line in lines if re.match(r"\s*[\w.]*(Error|Exception): \S", line)]
+    return (named or lines or [type(error).__name__])[-1 if named else 0]
 
 
 def _progress(console: Console) -> Progress:

@@ -21,7 +21,7 @@ from frames.training.batch import Batch
 from frames.training.buckets import MOST, PADDING, Shape, choose_buckets
 from frames.training.compiled import CompiledPotential
 from frames.training.dataset import load_training_data
-from frames.training.loop import Run
+from frames.training.loop import Run, _cause
 from frames.training.losses import force_loss
 from frames.training.trainer import Trainer, _evaluate, _features
 
@@ -169,6 +169,18 @@ def test_compiled_training_takes_one_thread(morse_file: Path, tmp_path: Path, mo
         assert "(a gradient takes 1: " in text and ", 2: " in text
     finally:
         torch.set_num_threads(threads)
+
+
+def test_what_a_compilation_failed_of() -> None:
+    """PyTorch wraps the error of a compiler that ran in another process into pages of text."""
+    nested = (
+        "SubprocException: An exception occurred in a subprocess:\n\nTraceback (most recent call last):\n"
+        '  File "worker.py", line 1, in run\n    raise error\nsubprocess.CalledProcessError: gcc returned 1\n\n\n'
+        "Set TORCHDYNAMO_VERBOSE=1 for the internal stack trace"
+    )
+    assert _cause(RuntimeError(nested)) == "subprocess.CalledProcessError: gcc returned 1"
+    assert _cause(RuntimeError("no compiler\nat all")) == "no compiler"
+    assert _cause(RuntimeError()) == "RuntimeError"
 
 
 def test_a_batch_that_no_shape_holds_is_evaluated_plainly(morse_file: Path) -> None:
