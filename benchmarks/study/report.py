@@ -71,7 +71,7 @@ def cell(values: np.ndarray | None, base: np.ndarray | None) -> str:
     """Mean ± standard deviation over the seeds, and the change against `none` in per cent."""
     if values is None:
         return "–"
-    digits = 2 if values.mean() < 2 else 1
+    digits = 2 if values.mean() < 3 else 1
     text = f"{values.mean():.{digits}f}"
     if len(values) > 1:
         text += f" ± {values.std(ddof=1):.{digits}f}"

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <limits>
 
@@ -25,6 +26,16 @@ constexpr std::size_t most_atoms_named = 5;
 
 [[noreturn]] void stop(const std::string& what) {
   throw OpenMM::OpenMMException("FramesForce: " + what);
+}
+
+/// On OpenMM 8.6.1 with an H100 every evaluation there ended the process, for a reason that is not known; a
+/// message is better. Whoever looks for the reason sets the variable.
+void refuse_cuda(const OpenMM::Platform& platform) {
+  if (platform.getName() != "CUDA" || std::getenv("FRAMES_OPENMM_CUDA")) return;
+  stop(
+      "it cannot be used on the CUDA platform yet, where it was seen to end the process; name the CPU "
+      "platform, since the model is evaluated on the processor in any case (FRAMES_OPENMM_CUDA=1 in the "
+      "environment tries CUDA)");
 }
 
 /// What the user gave the CPU platform to run on, 1 elsewhere: a GPU platform has no say about processors.
@@ -48,6 +59,7 @@ void FramesForceImpl::initialize(OpenMM::ContextImpl& context) {
     stop("was made for " + std::to_string(settings.particles) + " particles but the system has " +
          std::to_string(particles) + "; make it again from the topology of this system");
   }
+  refuse_cuda(context.getPlatform());
   std::vector<std::int32_t> species;
   try {
     LoadOptions options;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,10 @@ ANGSTROM = conversion("nm", "Å")
 
 
 def _has_cuda() -> bool:
-    """Whether OpenMM has its CUDA platform (pip install 'openmm[cuda12]' or 'openmm[cuda13]') and a GPU for it."""
+    """Whether OpenMM has its CUDA platform (pip install 'openmm[cuda12]' or 'openmm[cuda13]') and a GPU for it, and
+    FRAMES_OPENMM_CUDA says that forces are to be tried there, which has ended the process so far."""
+    if "FRAMES_OPENMM_CUDA" not in os.environ:
+        return False
     try:
         import openmm
 
