@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import locale
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,3 +16,11 @@ def native_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     from native_models import write_native_models
 
     return write_native_models(tmp_path_factory.mktemp("native"))
+
+
+@pytest.fixture(autouse=True)
+def _locale_stays() -> Iterator[None]:
+    """pocl, OpenCL on the processor, sets the locale of the process to C: text of later tests would be ASCII."""
+    before = locale.setlocale(locale.LC_ALL)
+    yield
+    locale.setlocale(locale.LC_ALL, before)
