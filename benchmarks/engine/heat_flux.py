@@ -13,7 +13,9 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from run import OUT, REPEATS, ROOT, Case, Replicated, processor
+from run import OUT, REPEATS, ROOT, Case, Replicated
+
+from frames.bench import processor
 
 HERE = Path(__file__).resolve().parent
 COPIES = (1, 2)  # of the box along each axis

@@ -25,6 +25,8 @@ sys.path.insert(0, str(HERE.parent / "peers"))  # the same box of water and the 
 from lammps_steps import LammpsSession, deck, write_data  # noqa: E402
 from systems import geometry  # noqa: E402
 
+from frames.bench import processor  # noqa: E402
+
 BIN = Path(sys.executable).parent
 OUT = HERE / "out"
 REPEATS = {1: 192, 2: 1536, 4: 12_288, 8: 98_304}  # copies of the box along each axis: atoms
@@ -168,12 +170,6 @@ def plot(results: dict[str, Any]) -> None:
     axes.legend()
     figure.savefig(HERE / "cost.png", dpi=150)
     plt.close(figure)
-
-
-def processor() -> str:
-    """The model name that Linux gives."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 if __name__ == "__main__":

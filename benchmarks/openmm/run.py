@@ -39,6 +39,7 @@ from systems import SYSTEMS, geometry  # noqa: E402
 from table import write_table  # noqa: E402
 from training import trained  # noqa: E402
 
+from frames.bench import processor  # noqa: E402
 from frames.native import NativeModel  # noqa: E402
 
 EMPTY, OURS = "no force", "FramesForce"
@@ -220,12 +221,6 @@ def bridge(runners: list[Runner], evaluations: list[float]) -> dict[str, Any] | 
         "step_without_force": summary(empty.tolist()),
         "bridge": summary((ours - engine - empty).tolist()),
     }
-
-
-def processor() -> str:
-    """The model name that Linux gives."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,9 @@ from engine import Budget, Model
 from environments import ensure
 from errors import PeerError
 from systems import training_frames
-from training import processor, trained
+from training import trained
+
+from frames.bench import processor
 
 HERE = Path(__file__).resolve().parent
 OURS = "frames_cartesian_medium"

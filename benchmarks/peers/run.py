@@ -16,7 +16,9 @@ from environments import REQUIREMENTS, ensure
 from errors import PeerError
 from measure import Timed, time_system
 from systems import SYSTEMS, describe, geometry, training_frames
-from training import Trained, processor, trained
+from training import Trained, trained
+
+from frames.bench import processor
 
 HERE = Path(__file__).resolve().parent
 

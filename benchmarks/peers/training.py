@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 import shutil
 import time
 from dataclasses import asdict, dataclass
@@ -46,14 +45,6 @@ def trained(engine: Engine, model: Model, losses: str, budget: Budget, threads: 
     if not found:
         raise PeerError("training failed: " + "; ".join(reasons))
     return min(found, key=lambda t: t.validation)
-
-
-def processor() -> str:
-    """The model name that Linux gives, else what Python knows."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def _sources() -> str:

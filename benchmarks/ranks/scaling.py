@@ -37,6 +37,7 @@ from lammps_steps import deck, write_data  # noqa: E402
 from systems import geometry  # noqa: E402
 
 from frames.artifact import read_metadata  # noqa: E402
+from frames.bench import processor  # noqa: E402
 
 BOX = 192  # atoms of water
 SKIN = 1.0  # Å, as the deck says
@@ -196,12 +197,6 @@ def efficiency(case: Case, measured: dict[str, dict[str, Any]]) -> float | None:
     turns = min(len(one), len(many))
     factor = case.ranks if case.kind == "strong" else 1
     return float(np.median(one[:turns] / (factor * many[:turns])))
-
-
-def processor() -> str:
-    """The model name that Linux gives."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 if __name__ == "__main__":

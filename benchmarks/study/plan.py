@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from systems import BY_NAME, OUT, SYSTEMS, System
+from systems import BY_NAME, OUT, SYSTEMS, System, as_name
+
+from frames.bench import processor
 
 
 @dataclass(frozen=True)
@@ -89,18 +91,19 @@ class Job:
     start: Job | None = None
 
     @property
-    def key(self) -> tuple[str, str, str, int, int, float]:
-        """What makes it different from the others."""
-        return self.system.name, self.model["backbone"], self.arm.name, self.labels, self.seed, self.minutes
+    def key(self) -> tuple[str, str, str, int, int, float, str]:
+        """What makes it different from the others: where it is trained, too, since its length is a time."""
+        what = self.system.name, self.model["backbone"], self.arm.name, self.labels, self.seed, self.minutes
+        return *what, processor()
 
     @property
     def name(self) -> str:
-        system, backbone, arm, labels, seed, minutes = self.key
+        system, backbone, arm, labels, seed, minutes, _ = self.key
         return f"{system}-{backbone}-{arm}-{labels}-seed{seed}-{minutes:g}min"
 
     @property
     def folder(self) -> Path:
-        return OUT / "runs" / self.name
+        return OUT / "runs" / as_name(processor()) / self.name
 
     def config(self) -> dict[str, Any]:
         """The configuration of the training, as it is written to TOML."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from plan import ARMS, GONE, LENGTHS, MAIN
-from systems import BY_NAME, HERE
+from systems import BY_NAME, HERE, as_name
 
 DOCUMENT = HERE.parents[1] / "docs" / "study.md"
 BEGIN, END = "<!-- study: begin -->", "<!-- study: end -->"
@@ -35,7 +35,7 @@ def write_report(rows: list[dict[str, Any]]) -> None:
         if found := default_table(mine):
             parts.append(f"### The default against the labels alone: {heading(group)}\n\n{found}")
     parts += [
-        f"### Forces from motion: {minutes:g} min of CPU time{of(processor)}\n\n{newton}"
+        f"### Forces from motion: {minutes:g} min of CPU time{measured_on(processor)}\n\n{newton}"
         for minutes, processor in sorted({group_of(r)[2:] for r in rows})
         if (newton := newton_table([r for r in rows if group_of(r)[2:] == (minutes, processor)]))
     ]
@@ -50,10 +50,10 @@ def group_of(row: dict[str, Any]) -> Group:
 
 def heading(group: Group) -> str:
     backbone, labels, minutes, processor = group
-    return f"`{backbone}`, {labels} labels, {minutes:g} min of CPU time{of(processor)}"
+    return f"`{backbone}`, {labels} labels, {minutes:g} min of CPU time{measured_on(processor)}"
 
 
-def of(processor: str) -> str:
+def measured_on(processor: str) -> str:
     """Where the time was measured; the first rows do not say."""
     return f" ({processor})" if processor else ""
 
@@ -194,7 +194,7 @@ def plot(rows: list[dict[str, Any]], group: Group) -> None:
 
 def plot_path(group: Group) -> Path:
     backbone, labels, minutes, processor = group
-    where = "_" + "".join(filter(str.isalnum, processor)) if processor else ""
+    where = f"_{as_name(processor)}" if processor else ""
     return HERE / f"{backbone}_{labels}_{minutes:g}min{where}.png"
 
 

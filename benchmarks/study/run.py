@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import platform
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +27,8 @@ import typer
 from plan import ARMS, SLICES, Job, all_systems, jobs
 from report import write_report
 from systems import BY_NAME, HERE, OUT, Missing
+
+from frames.bench import processor
 
 RESULTS = HERE / "results.json"
 WRITING = Lock()
@@ -57,7 +58,7 @@ def main(
     for name in slices:
         for job in jobs(name, seeds, minutes, chosen):
             wanted = job.arm.name in wanted_arms and labels in (None, job.labels)
-            if wanted and (*job.key, processor()) not in done:
+            if wanted and job.key not in done:
                 todo[job.key] = job
     hours = sum(job.minutes for job in todo.values()) / 60 / parallel
     print(f"{len(todo)} trainings to do, {len(done)} rows are there; about {hours:.1f} h", flush=True)
@@ -184,17 +185,6 @@ def row_of(job: Job, system: str, split: str, report: dict[str, Any], errors: di
 def key_of(row: dict[str, Any]) -> tuple[str, str, str, int, int, float, str]:
     key = row["system"], row["backbone"], row["task"], row["labels"], row["seed"], row["minutes"]
     return *key, row.get("processor", "")
-
-
-def processor() -> str:
-    """The processor, as Linux calls it, with the number of its model: many names are no more than that of a family."""
-    path = Path("/proc/cpuinfo")
-    if not path.exists():
-        return platform.processor()
-    fields = dict(line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
-    said = {key.strip(): value.strip() for key, value in fields.items()}
-    name = said.get("model name", platform.processor()).replace("(R)", "").replace("(TM)", "").split("@")[0]
-    return f"{name.replace('Processor', '').strip()}, model {said['model']}" if "model" in said else name
 
 
 def rows() -> list[dict[str, Any]]:

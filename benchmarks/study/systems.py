@@ -62,6 +62,11 @@ class System:
     part: str = "main"
 
 
+def as_name(text: str) -> str:
+    """What is left of a text in the name of a file or folder."""
+    return "".join(filter(str.isalnum, text))
+
+
 def by_time(name: str, runs: int = 1, **changes: Any) -> Callable[[int], dict[str, Any]]:
     """Ordered trajectories in blocks of time; labels and scored frames are shared out among the runs of a file."""
 
@@ -180,7 +185,7 @@ def without_duplicates(run: Trajectory, others: list[Trajectory]) -> Trajectory:
 def isomers(known: bool = True) -> None:
     """At least 30 isomers of C7O2H10, 1 fs; geometries by RDKit, in an environment of its own."""
     folder, python = DATA / "isomers", OUT / "rdkit" / "bin" / "python"
-    files = (DATA / "isomers.h5", DATA / "isomers_unknown.h5")
+    files = tuple(DATA / f"isomers{part}.h5" for part in ("", "_unknown", "_later"))
     if all(path.exists() for path in files):
         return
     if not list(folder.glob("*.xyz")):
@@ -199,6 +204,8 @@ def isomers(known: bool = True) -> None:
     chosen = set(np.random.default_rng(0).choice(len(runs), UNKNOWN, replace=False).tolist())
     hdf5.write(files[0], [run for k, run in enumerate(runs) if k not in chosen], overwrite=True)
     hdf5.write(files[1], [run[::20] for k, run in enumerate(runs) if k in chosen], overwrite=True)
+    # of the known ones what a split in blocks of time leaves for the test, to score models on that are trained
+    hdf5.write(files[2], [run[1600::10] for k, run in enumerate(runs) if k not in chosen], overwrite=True)
 
 
 def isomer_table(labels: int) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Accuracy per minute: `python benchmarks/training/accuracy.py [NAME] [--processes N]`.
 
-Trains by NAME.toml beside this file (rmd17_ethanol if not given, or 3bpa), with several processes through torchrun if
-asked, and adds the curve and the errors on all test frames to accuracy.json and accuracy.md. A training that was
-stopped goes on.
+Trains by NAME.toml beside this file (rmd17_ethanol if not given, 3bpa, or md17_aspirin), with several processes through
+torchrun if asked, and adds the curve and the errors on all test frames to accuracy.json and accuracy.md. A training
+that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Data:
 RMD17 = Data(prepare, {"": "test"})
 THREE_BPA = Data(prepare_3bpa, {"300 K": "test", "600 K": "600K"})
 ASPIRIN = Data(prepare_aspirin, {"": "test"})
-DATA = {"rmd17_ethanol": RMD17, "3bpa": THREE_BPA}
+DATA = {"rmd17_ethanol": RMD17, "3bpa": THREE_BPA, "md17_aspirin": ASPIRIN}
 
 
 def main(

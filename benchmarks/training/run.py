@@ -16,12 +16,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from itertools import product
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 from frames_of import HERE, prepare
+
+from frames.bench import processor
 
 RESULTS = HERE / "results.json"
 PRESETS, BATCHES, THREADS = ("small", "medium"), (5, 32), (1, 2)
@@ -183,11 +184,8 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def machine() -> str:
-    """The processor, as the kernel calls it."""
-    names = [
-        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
-    ]
-    return f"{len(names)} cores ({names[0]})"
+    """Cores and processor."""
+    return f"{os.cpu_count()} cores ({processor()})"
 
 
 if __name__ == "__main__":

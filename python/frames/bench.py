@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,6 +19,15 @@ from frames.inference import BackendName, Evaluator, check_atoms, find_edges, op
 SIZES = (9, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
 TIME_STEP = 0.5  # fs, for ns/day
 SPACING = 2.0  # Å left between copies of a molecule, the distance of atoms in a liquid that do not bind
+
+
+def processor() -> str:
+    """The processor, as Linux names it, or else Python; with the number of its model, since a name may be a family's."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    said = {key.strip(): value.strip() for key, value in (line.split(":", 1) for line in lines if ":" in line)}
+    name = said.get("model name", platform.processor() or "unknown")
+    return f"{name}, model {said['model']}" if "model" in said else name
 
 
 @dataclass(frozen=True)
