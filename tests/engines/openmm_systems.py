@@ -20,11 +20,8 @@ EV = conversion("kJ/mol", "eV")
 ANGSTROM = conversion("nm", "Å")
 
 
-def _has_cuda() -> bool:
-    """Whether OpenMM has its CUDA platform (pip install 'openmm[cuda12]' or 'openmm[cuda13]') and a GPU for it, and
-    FRAMES_OPENMM_CUDA says that forces are to be tried there, which has ended the process so far."""
-    if "FRAMES_OPENMM_CUDA" not in os.environ:
-        return False
+def has_cuda() -> bool:
+    """Whether OpenMM has its CUDA platform (pip install 'openmm[cuda12]' or 'openmm[cuda13]') and a GPU for it."""
     try:
         import openmm
 
@@ -36,7 +33,9 @@ def _has_cuda() -> bool:
     return True
 
 
-DEVICES = ("OpenCL", *(["CUDA"] if _has_cuda() else []))
+TRY_CUDA = "FRAMES_OPENMM_CUDA" in os.environ
+"""FramesForce refuses the CUDA platform, which has ended the process so far, unless this is set."""
+DEVICES = ("OpenCL", *(["CUDA"] if TRY_CUDA and has_cuda() else []))
 PLATFORMS = ("Reference", "CPU", *DEVICES)
 TOLERANCE = {"float32": (1e-5, 1e-4), "float64": (1e-8, 1e-8)}  # eV, eV/Å
 

@@ -16,7 +16,7 @@ pytest.importorskip("frames._openmm")
 
 import openmm
 from frames._openmm_version import OPENMM
-from openmm_systems import ANGSTROM, DEVICES, ethanol, new_context, system_of, topology_of
+from openmm_systems import ANGSTROM, DEVICES, TRY_CUDA, ethanol, has_cuda, new_context, system_of, topology_of
 
 from frames.errors import FramesError
 from frames.openmm import FramesForce
@@ -82,6 +82,16 @@ def test_refuses_a_backend_that_cannot_evaluate_the_model(tmp_path: Path) -> Non
     toy = write_toy_model(tmp_path / "toy.pt").path
     with pytest.raises(FramesError, match=r"toy.pt: no backend .*native: evaluates backbone cartesian, not toy\)"):
         FramesForce(toy, NUMBERS, periodic=False, backend="native")
+
+
+@pytest.mark.skipif(TRY_CUDA, reason="FRAMES_OPENMM_CUDA is set: forces are to be tried there")
+def test_refuses_the_cuda_platform() -> None:
+    if not has_cuda():
+        pytest.skip("OpenMM has no CUDA platform here, or no GPU for it")
+    system = system_of(9, None)
+    system.addForce(FramesForce(MODEL, NUMBERS, periodic=False))
+    with pytest.raises(openmm.OpenMMException, match="cannot be used on the CUDA platform yet"):
+        new_context(system, openmm.VerletIntegrator(0.001), "CUDA")
 
 
 def without_last_atom(positions: np.ndarray) -> np.ndarray:

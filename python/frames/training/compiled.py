@@ -122,7 +122,7 @@ class CompiledPotential:
     def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
         # on machines without a GPU it warns of a missing CUDA runtime, which nobody asked for
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-        # TF32 would be faster on a GPU, and its forces wrong in the third digit
+        # TF32, which a GPU would have, keeps ten bits of what it multiplies, too few for forces
         warnings.filterwarnings("ignore", "TensorFloat32 tensor cores", UserWarning)
         # the number of threads is in the code that is kept for the next time, but by itself not in its name
         options: dict[str, Any] = {"cpp.threads": torch.get_num_threads()}

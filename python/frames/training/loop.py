@@ -307,9 +307,9 @@ class Run:
 
 def _cause(error: RuntimeError) -> str:
     """What a compilation failed of: the last error that its text names, which may be of another process."""
-    lines = str(error).strip().splitlines()
-    named = [line.strip() for line in lines if re.match(r"\s*[\w.]*(Error|Exception): \S", line)]
-    return (named or lines or [type(error).__name__])[-1 if named else 0]
+    text = str(error).strip()
+    named = re.findall(r"^\s*([\w.]*(?:Error|Exception): \S.*)$", text, re.MULTILINE)
+    return named[-1] if named else text.partition("\n")[0] or type(error).__name__
 
 
 def _progress(console: Console) -> Progress:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from backbones import CARTESIAN, EQUIFORMER
 from morse import run_morse
 from rich.console import Console
 
@@ -24,22 +25,6 @@ from frames.training.checkpoint import load_checkpoint
 from frames.training.dataset import load_training_data
 from frames.training.loop import Run
 from frames.training.trainer import Trainer
-
-CARTESIAN: dict[str, Any] = {"cutoff": 4.0, "settings": {"channels": 16, "layers": 1, "radial_functions": 6}}
-EQUIFORMER: dict[str, Any] = {
-    "backbone": "equiformer",
-    "cutoff": 4.0,
-    "settings": {
-        "node_irreps": "4x0e+3x1e+2x2e",
-        "head_irreps": "2x0e+1x1e",
-        "mlp_irreps": "4x0e+2x1e",
-        "feature_scalars": 4,
-        "feature_vectors": 2,
-        "heads": 2,
-        "layers": 1,
-        "radial_width": 8,
-    },
-}
 
 
 def make(data: Path, task: str, model: dict[str, Any] = CARTESIAN, /, **sections: Any) -> Trainer:

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from ase.data import chemical_symbols
+from backbones import EQUIFORMER
 from rich.console import Console
 
 from frames.config import Config, load_config, parse_config
@@ -243,24 +244,13 @@ def test_foreign_checkpoints(morse_file: Path, tmp_path: Path) -> None:
 
 def test_float64_potential_is_as_symmetric_as_float64(morse_file: Path, tmp_path: Path) -> None:
     """Converting a float32 training result must not carry rounded constants over."""
-    settings = {
-        "node_irreps": "4x0e+2x1e",
-        "head_irreps": "2x0e+1x1e",
-        "mlp_irreps": "4x0e+2x1e",
-        "feature_scalars": 4,
-        "feature_vectors": 2,
-        "heads": 2,
-        "layers": 1,
-        "radial_width": 8,
-    }
     raw = table(
         morse_file,
         tmp_path / "run",
         data={"validation_frames": 4, "test_frames": 4},
-        model={"backbone": "equiformer"},
+        model=EQUIFORMER,
         training={"steps": 5},
     )
-    raw["model"]["settings"] = settings
     execute(raw)
     potential = averaged_potential(load_checkpoint(tmp_path / "run" / "best.pt"), torch.float64)
     index = torch.tensor([[0, 0, 1, 1, 2, 2], [1, 2, 0, 2, 0, 1]])

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from backbones import CARTESIAN, EQUIFORMER
 from rich.console import Console
 
 from frames.config import parse_config
 from frames.inference import open_model
+from frames.training.auxiliary.tasks import TASKS
 from frames.training.checkpoint import load_checkpoint
 from frames.training.dataset import load_training_data
 from frames.training.loop import Run
@@ -20,28 +22,12 @@ from frames.training.trainer import Trainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no CUDA device here")
 
-CARTESIAN = {"backbone": "cartesian", "settings": {"channels": 16, "layers": 2, "radial_functions": 6}}
-EQUIFORMER = {
-    "backbone": "equiformer",
-    "settings": {
-        "node_irreps": "4x0e+3x1e+2x2e",
-        "head_irreps": "2x0e+1x1e",
-        "mlp_irreps": "4x0e+2x1e",
-        "feature_scalars": 4,
-        "feature_vectors": 2,
-        "heads": 2,
-        "layers": 1,
-        "radial_width": 8,
-    },
-}
-TASKS = ("none", "frames", "shuffled", "gaussian", "single_frame", "dens", "newton")
-
 
 def table(data: Path, model: dict[str, Any], task: str, /, **training: Any) -> dict[str, Any]:
     return {
         "output": str(data.parent / "unused"),
         "data": {"path": str(data), "gap": 20, "labelled": 60, "unlabelled_rest": task == "newton"},
-        "model": {"cutoff": 4.0, **model},
+        "model": model,
         "auxiliary": {"task": task},
         "training": {"dtype": "float64", "batch_size": 4, "threads": 1, **training},
     }
@@ -53,7 +39,7 @@ def trainer(raw: dict[str, Any]) -> Trainer:
 
 
 @pytest.mark.parametrize("model", [CARTESIAN, EQUIFORMER], ids=["cartesian", "equiformer"])
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", ["none", *TASKS])
 def test_losses_of_the_first_steps(morse_file: Path, task: str, model: dict[str, Any]) -> None:
     one = trainer(table(morse_file, model, task))
     two = trainer(table(morse_file, model, task, device="cuda"))
