@@ -22,7 +22,7 @@ SPACING = 2.0  # Å left between copies of a molecule, the distance of atoms in 
 
 
 def processor() -> str:
-    """The processor, as Linux names it, or else Python; with the number of its model, since a name may be a family's."""
+    """The processor, as Linux names it, or else Python; with the number of its model, as names may be of families."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     said = {key.strip(): value.strip() for key, value in (line.split(":", 1) for line in lines if ":" in line)}
