@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from frames_of import HERE, OUT, prepare, prepare_3bpa, prepare_aspirin
+from frames_of import HERE, OUT, prepare, prepare_3bpa, prepare_aspirin, prepare_md17_ethanol
 from run import machine
 
 from frames.config import load_config
@@ -43,6 +43,7 @@ class Data:
 RMD17 = Data(prepare, {"": "test"})
 THREE_BPA = Data(prepare_3bpa, {"300 K": "test", "600 K": "600K"})
 ASPIRIN = Data(prepare_aspirin, {"": "test"})
+MD17_ETHANOL = Data(prepare_md17_ethanol, {"": "test"})
 DATA = {"rmd17_ethanol": RMD17, "3bpa": THREE_BPA, "md17_aspirin": ASPIRIN}
 
 

@@ -1,4 +1,4 @@
-"""Few labels and cheap dynamics: `python benchmarks/training/correction.py [ethanol|3bpa|md17_aspirin]`.
+"""Few labels and cheap dynamics: `python benchmarks/training/correction.py [ethanol|3bpa|md17_ethanol|md17_aspirin]`.
 
 What docs/training.md describes under "Few labels of an expensive method", by the same commands: dynamics by GFN2-xTB
 and a model of it; two models of the difference between the labels and GFN2-xTB, one from that model and one from
@@ -17,12 +17,17 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from accuracy import ASPIRIN, MAIN, RESULTS, RMD17, THREE_BPA, row, scores, train, write_table
+from accuracy import ASPIRIN, MAIN, MD17_ETHANOL, RESULTS, RMD17, THREE_BPA, row, scores, train, write_table
 from frames_of import OUT, prepare_xtb
 
 from frames.data import read
 
-DATA = {"ethanol": ("rmd17_ethanol", RMD17), "3bpa": ("3bpa", THREE_BPA), "md17_aspirin": ("md17_aspirin", ASPIRIN)}
+DATA = {  # by name: that of the row, the labels, and the dynamics by GFN2-xTB
+    "ethanol": ("rmd17_ethanol", RMD17, "ethanol"),
+    "3bpa": ("3bpa", THREE_BPA, "3bpa"),
+    "md17_ethanol": ("md17_ethanol", MD17_ETHANOL, "ethanol"),
+    "md17_aspirin": ("md17_aspirin", ASPIRIN, "md17_aspirin"),
+}
 EVERY = 5  # frames of the cheap dynamics between two that are learnt
 
 BLOCKS = """path = "{path}"
@@ -62,8 +67,8 @@ def main(
     """Does what is missing, and writes the row."""
     if name not in DATA:
         sys.exit(f"{name}: unknown; known are {', '.join(DATA)}")
-    title, data = DATA[name]
-    files, dynamics, folder = data.prepare(), prepare_xtb(name), OUT / f"correction_{name}"
+    title, data, dynamics_of = DATA[name]
+    files, dynamics, folder = data.prepare(), prepare_xtb(dynamics_of), OUT / f"correction_{name}"
     folder.mkdir(exist_ok=True)
     cheap = trained(folder / "cheap", BLOCKS.format(path=dynamics), 'preset = "medium"', cheap_minutes)
 

@@ -1,5 +1,5 @@
-"""The files of a training: rMD17 ethanol, 3BPA with its tests at 300 and 600 K, MD17 aspirin, and GFN2-xTB dynamics of
-each."""
+"""The files of a training: rMD17 ethanol, 3BPA with its tests at 300 and 600 K, ethanol and aspirin of MD17, and
+dynamics of each by GFN2-xTB."""
 
 from __future__ import annotations
 
@@ -34,9 +34,12 @@ def prepare_3bpa() -> dict[str, Path]:
 
 def prepare_aspirin() -> dict[str, Path]:
     """MD17 aspirin as the study has it: 642 and 50 random frames, 300 others that no frame of those resembles."""
-    study = HERE.parent / "study"
-    subprocess.run([sys.executable, study / "prepare.py", "md17_aspirin"], check=True)
-    return {role: study / "out" / "data" / f"md17_aspirin_{role}.h5" for role in ("train", "validation", "test")}
+    return _of_study("md17_aspirin")
+
+
+def prepare_md17_ethanol() -> dict[str, Path]:
+    """MD17 ethanol as the study has it: 947 and 50 random frames, 1,993 others, without duplicates."""
+    return _of_study("md17_ethanol")
 
 
 def prepare_xtb(molecule: str) -> Path:
@@ -61,6 +64,12 @@ def prepare_xtb(molecule: str) -> Path:
         generate(settings, part)
     hdf5.write(path, [run for part in parts for run in read(part)])
     return path
+
+
+def _of_study(name: str) -> dict[str, Path]:
+    study = HERE.parent / "study"
+    subprocess.run([sys.executable, study / "prepare.py", name], check=True)
+    return {role: study / "out" / "data" / f"{name}_{role}.h5" for role in ("train", "validation", "test")}
 
 
 def _once(name: str, every: int, sources: dict[str, str]) -> dict[str, Path]:
