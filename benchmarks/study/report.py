@@ -11,6 +11,7 @@ from plan import ARMS, GONE, LENGTHS, MAIN
 from systems import BY_NAME, HERE, as_name
 
 DOCUMENT = HERE.parents[1] / "docs" / "study.md"
+FOLDER = "../benchmarks/study/"  # of the plots, as the document sees it
 BEGIN, END = "<!-- study: begin -->", "<!-- study: end -->"
 TITLES = {name: system.title for name, system in BY_NAME.items()} | {"isomers_unknown": "isomers of C7O2H10, unknown"}
 Group = tuple[str, int, float, str]
@@ -29,7 +30,8 @@ def write_report(rows: list[dict[str, Any]]) -> None:
         parts.append(f"### {heading(group)}\n\n{table(mine, 'force_mae_mev_per_angstrom', 'force MAE, meV/Å')}")
         parts.append(table(mine, "energy_mae_mev", "energy MAE, meV"))
         parts.append(table([{**r, "steps": r["steps"] / 1000} for r in mine], "steps", "steps made, thousands"))
-        plot(mine, group)
+        if plot(mine, group):
+            parts.append(f"![Force errors over that of none, seed by seed]({FOLDER}{plot_path(group).name})")
     for group in groups:
         mine = [r for r in rows if group_of(r) == group]
         if found := default_table(mine):
@@ -40,7 +42,8 @@ def write_report(rows: list[dict[str, Any]]) -> None:
         if (newton := newton_table([r for r in rows if group_of(r)[2:] == (minutes, processor)]))
     ]
     text = "\n\n".join([*parts, splits(rows)])
-    (HERE / "tables.md").write_text(f"Written by run.py from results.json.\n\n{text}\n")
+    tables = text.replace(FOLDER, "")
+    (HERE / "tables.md").write_text(f"Written by run.py from results.json.\n\n{tables}\n")
     into_document(text)
 
 
@@ -149,8 +152,9 @@ def splits(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def plot(rows: list[dict[str, Any]], group: Group) -> None:
-    """Force error over that of `none`: one panel per system, one point per seed, a bar at the mean."""
+def plot(rows: list[dict[str, Any]], group: Group) -> bool:
+    """Force error over that of `none`: one panel per system, one point per seed, a bar at the mean. Returns whether
+    there was anything to compare."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -160,7 +164,7 @@ def plot(rows: list[dict[str, Any]], group: Group) -> None:
     systems = [name for name in TITLES if "none" in values.get(name, {}) and len(values[name]) > 1]
     names = [*(arm.name for arm in (*MAIN, *LENGTHS)), *GONE]
     if not systems:
-        return
+        return False
     columns = min(4, len(systems))
     lines = -(-len(systems) // columns)
     figure, panels = plt.subplots(
@@ -190,6 +194,7 @@ def plot(rows: list[dict[str, Any]], group: Group) -> None:
         axes.set_visible(False)
     figure.savefig(plot_path(group), dpi=130)
     plt.close(figure)
+    return True
 
 
 def plot_path(group: Group) -> Path:
