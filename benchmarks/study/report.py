@@ -16,6 +16,7 @@ BEGIN, END = "<!-- study: begin -->", "<!-- study: end -->"
 TITLES = {name: system.title for name, system in BY_NAME.items()} | {"isomers_unknown": "isomers of C7O2H10, unknown"}
 Group = tuple[str, int, float, str]
 """Backbone, labels, minutes, processor: what a table has in common."""
+BySeed = dict[int, float]
 
 
 def write_report(rows: list[dict[str, Any]]) -> None:
@@ -61,26 +62,35 @@ def measured_on(processor: str) -> str:
     return f" ({processor})" if processor else ""
 
 
-def by_arm(rows: list[dict[str, Any]], key: str) -> dict[str, dict[str, np.ndarray]]:
-    """Values of the seeds, by system and arm."""
-    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+def by_arm(rows: list[dict[str, Any]], key: str) -> dict[str, dict[str, BySeed]]:
+    """What each seed gave, by system and arm."""
+    found: dict[str, dict[str, BySeed]] = defaultdict(lambda: defaultdict(dict))
     for row in sorted(rows, key=lambda r: r["seed"]):
         if row[key] is not None:
-            found[row["system"]][row["task"]].append(row[key])
-    return {system: {arm: np.array(v) for arm, v in arms.items()} for system, arms in found.items()}
+            found[row["system"]][row["task"]][row["seed"]] = row[key]
+    return {system: dict(arms) for system, arms in found.items()}
 
 
-def cell(values: np.ndarray | None, base: np.ndarray | None) -> str:
-    """Mean ± standard deviation over the seeds, and the change against `none` in per cent."""
-    if values is None:
+def cell(found: BySeed | None, base: BySeed | None) -> str:
+    """Mean ± standard deviation over the seeds, and the change against `none` of the same seeds in per cent."""
+    if not found:
         return "–"
+    values = array(found)
     digits = 2 if values.mean() < 3 else 1
-    text = f"{values.mean():.{digits}f}"
-    if len(values) > 1:
-        text += f" ± {values.std(ddof=1):.{digits}f}"
-    if base is not None and base is not values:
-        text += f" ({100 * (values.mean() / base.mean() - 1):+.0f} %)"
+    text = f"{values.mean():.{digits}f}" + spread(values, digits)
+    if base and base is not found and (pairs := sorted(found.keys() & base.keys())):
+        changes = np.array([100 * (found[seed] / base[seed] - 1) for seed in pairs])
+        text += f" ({changes.mean():+.0f}{spread(changes, 0)} %)"
     return text
+
+
+def array(found: BySeed) -> np.ndarray:
+    return np.array(list(found.values()))
+
+
+def spread(values: np.ndarray, digits: int) -> str:
+    """± standard deviation, if there are several."""
+    return f" ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 else ""
 
 
 def table(rows: list[dict[str, Any]], key: str, what: str) -> str:
@@ -107,7 +117,7 @@ def default_table(rows: list[dict[str, Any]]) -> str:
         if task == "none":
             lines.append(f"| {TITLES[system]} | `none` | {cell(none, None)} | the same training | |")
         elif (found := forces[system].get(task)) is not None:
-            apart = found.max() < none.min() or found.min() > none.max()
+            apart = max(found.values()) < min(none.values()) or min(found.values()) > max(none.values())
             verdict = (
                 f"{'beyond' if apart else 'within'} the spread" if min(len(found), len(none)) > 2 else "too few seeds"
             )
@@ -134,8 +144,7 @@ def newton_table(rows: list[dict[str, Any]]) -> str:
         cells = []
         for system in systems:
             mine = [r for r in chosen if (r["system"], r["task"], r["labels"]) == (system, task, labels)]
-            values = np.array([r["force_mae_mev_per_angstrom"] for r in mine])
-            cells.append(cell(values if len(values) else None, None))
+            cells.append(cell({r["seed"]: r["force_mae_mev_per_angstrom"] for r in mine}, None))
         lines.append(f"| {names.get((task, labels), f'{labels} labels, `none`')} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -178,11 +187,11 @@ def plot(rows: list[dict[str, Any]], group: Group) -> bool:
     )
     arms = [a for a in names if any(a in values[s] for s in systems)]
     for axes, system in zip(panels.flat, systems, strict=False):
-        base = values[system]["none"].mean()
+        base = array(values[system]["none"]).mean()
         for place, arm in enumerate(arms):
             if arm not in values[system]:
                 continue
-            ratio = values[system][arm] / base
+            ratio = array(values[system][arm]) / base
             axes.plot([ratio.mean()] * 2, [place - 0.3, place + 0.3], color="tab:blue", linewidth=2.5)
             axes.plot(ratio, np.full(len(ratio), place), "o", color="0.3", markersize=4, alpha=0.7)
         axes.axvline(1.0, color="0.6", linewidth=1)
