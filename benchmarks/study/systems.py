@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from frames.units import conversion
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "out"
 DATA = OUT / "data"
-SHARED = HERE.parents[2] / "shared" / "data"
+SHARED = Path(os.environ.get("FRAMES_SHARED_DATA", HERE.parents[2] / "shared" / "data"))
 GAP = 100  # frames between blocks, of generated trajectories
 SPLIT = "ten segments in a row, each in time blocks, {gap} frames between all of them"
 SEGMENTS = 10  # of a generated trajectory, each with a block for training, validation and test
@@ -132,7 +133,7 @@ def shared(*parts: str) -> Path:
     """A file of the reference data. Raises Missing where there is none."""
     path = SHARED.joinpath(*parts)
     if not path.exists():
-        raise Missing(f"reference data not found: {path}")
+        raise Missing(f"reference data not found: {path} (set FRAMES_SHARED_DATA to its folder `data`)")
     return path
 
 

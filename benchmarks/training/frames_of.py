@@ -68,7 +68,8 @@ def prepare_xtb(molecule: str) -> Path:
 
 def _of_study(name: str) -> dict[str, Path]:
     study = HERE.parent / "study"
-    subprocess.run([sys.executable, study / "prepare.py", name], check=True)
+    if failed := subprocess.run([sys.executable, study / "prepare.py", name], check=False).returncode:
+        sys.exit(failed)  # it has said why
     return {role: study / "out" / "data" / f"{name}_{role}.h5" for role in ("train", "validation", "test")}
 
 
