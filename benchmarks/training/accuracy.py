@@ -12,7 +12,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -76,8 +76,19 @@ def train(config: Path, processes: int = 1) -> Path:
             start += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
         resume = ["--resume"] if (folder / "last.pt").exists() else []
         environment = {**os.environ, "OMP_NUM_THREADS": "1"} if processes > 1 else None
-        subprocess.run([*start, entry, "train", config, *resume], check=True, env=environment)
+        call([*start, entry, "train", config, *resume], environment)
     return folder
+
+
+def frames(*arguments: str | Path) -> None:
+    """A command of the package."""
+    call([sys.executable, "-c", MAIN, *arguments])
+
+
+def call(command: Sequence[str | Path], environment: dict[str, str] | None = None) -> None:
+    """Ends where the command fails, which has said why."""
+    if failed := subprocess.run(command, check=False, env=environment).returncode:
+        sys.exit(failed)
 
 
 def row(folder: Path) -> dict[str, Any]:
@@ -103,10 +114,10 @@ def row(folder: Path) -> dict[str, Any]:
 def scores(folder: Path, tests: dict[str, Path]) -> dict[str, dict[str, float]]:
     """Errors of the exported model, by `frames evaluate`: {"test": {"energy_rmse": meV, "force_mae": meV/Å, ...}}."""
     model, found = folder / "model.pt", {}
-    subprocess.run([sys.executable, "-c", MAIN, "export", folder / "best.pt", "-o", model], check=True)
+    frames("export", folder / "best.pt", "-o", model)
     for name, path in tests.items():
         numbers = folder / "errors.json"
-        subprocess.run([sys.executable, "-c", MAIN, "evaluate", model, path, "--json", numbers], check=True)
+        frames("evaluate", model, path, "--json", numbers)
         errors = {e["name"]: e for e in json.loads(numbers.read_text())["errors"]}
         found[name] = {
             f"{what}_{kind}": round(errors[what][kind], 3) for what in ("energy", "force") for kind in ("mae", "rmse")

@@ -10,14 +10,13 @@ command goes on after a stop, inside a training too.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
-from accuracy import ASPIRIN, MAIN, MD17_ETHANOL, RESULTS, RMD17, THREE_BPA, row, scores, train, write_table
+from accuracy import ASPIRIN, MD17_ETHANOL, RESULTS, RMD17, THREE_BPA, frames, row, scores, train, write_table
 from frames_of import OUT, prepare_xtb
 
 from frames.data import read
@@ -112,7 +111,7 @@ def main(
 def label(source: Path, target: Path, *options: str) -> None:
     """`frames data label`, unless it is done."""
     if not target.exists():
-        subprocess.run([sys.executable, "-c", MAIN, "data", "label", source, target, *options], check=True)
+        frames("data", "label", source, target, *options)
 
 
 def split(files: dict[str, Path]) -> str:
@@ -134,7 +133,7 @@ def exported(folder: Path) -> Path:
     """Its model file."""
     model = folder / "model.pt"
     if not model.exists():
-        subprocess.run([sys.executable, "-c", MAIN, "export", folder / "best.pt", "-o", model], check=True)
+        frames("export", folder / "best.pt", "-o", model)
     return model
 
 

@@ -12,13 +12,13 @@ NUMBERS = np.array([8, 1, 1, 6])
 DEPTH, WIDTH, LENGTH = 3.0, 1.4, 1.3  # eV, 1/Å, Å
 
 
-def morse(positions: np.ndarray) -> tuple[float, np.ndarray]:
+def morse(positions: np.ndarray, width: float = WIDTH, length: float = LENGTH) -> tuple[float, np.ndarray]:
     """Energy (eV) and forces (eV/Å) of Morse bonds between all atoms."""
     delta = positions[None] - positions[:, None]
     distance = np.linalg.norm(delta, axis=2) + np.eye(len(positions))
-    decay = np.exp(-WIDTH * (distance - LENGTH)) * (1 - np.eye(len(positions)))
+    decay = np.exp(-width * (distance - length)) * (1 - np.eye(len(positions)))
     energy = 0.5 * DEPTH * float((decay**2 - 2 * decay).sum())
-    slope = DEPTH * WIDTH * 2 * (decay - decay**2)  # dE/dr of each pair
+    slope = DEPTH * width * 2 * (decay - decay**2)  # dE/dr of each pair
     return energy, (slope[:, :, None] * delta / distance[:, :, None]).sum(1)
 
 

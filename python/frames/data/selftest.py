@@ -70,6 +70,17 @@ class VerletTest:
 
 
 @dataclass(frozen=True)
+class SmoothTest:
+    """The motion, differentiated over more frames, against accelerations."""
+
+    fitted_step: float
+    """fs between frames, for which forces are the second derivative of the motion."""
+    residual: float
+    """Median over frames of what is left, over the derivative: little, unless something besides these forces moved
+    the atoms."""
+
+
+@dataclass(frozen=True)
 class SelfTest:
     """Results of both tests (None: not possible with what the trajectory has) and what they mean."""
 
@@ -113,7 +124,7 @@ def self_test(trajectory: Trajectory) -> SelfTest:
     if trajectory.ordered and trajectory.forces is None and enough_for_motion(trajectory):
         findings.append(verdict.about_forces_of_motion(motion_test(trajectory)))
     if verlet is not None:
-        findings.append(verdict.about_motion(verlet, work, time_step(trajectory), smooth_step(trajectory), apart))
+        findings.append(verdict.about_motion(verlet, work, time_step(trajectory), smooth_test(trajectory), apart))
     return SelfTest(work, verlet, tuple(findings))
 
 
@@ -186,21 +197,24 @@ def verlet_test(trajectory: Trajectory, frames: Integers) -> VerletTest:
     )
 
 
-def smooth_step(trajectory: Trajectory) -> float | None:
-    """The time in fs between frames for which the forces are the second derivative of the motion; None if unknown.
+def smooth_test(trajectory: Trajectory) -> SmoothTest | None:
+    """Forces against the second derivative of the motion over three frames on each side; None if not possible.
 
-    The derivative is taken over three frames on each side, so that frames may lie a few steps of the integrator apart,
-    where a second difference over three frames makes the time seem shorter.
+    So frames may lie a few steps of the integrator apart, where a second difference over three frames makes the time
+    seem shorter.
     """
     step = time_step(trajectory)
     around = _sample(chains(trajectory, range(-3, 4))) if step is not None else np.empty((0, 7), np.int64)
     if trajectory.forces is None or step is None or len(around) == 0:
         return None
-    stored = trajectory.forces[around[:, 3]]
-    norm = np.square(stored).sum(axis=(1, 2))
-    fit = (forces_from_motion(trajectory, around) * stored).sum(axis=(1, 2))
+    stored, moved = trajectory.forces[around[:, 3]], forces_from_motion(trajectory, around)
+    norm, size = (np.square(forces).sum(axis=(1, 2)) for forces in (stored, moved))
+    fit = (moved * stored).sum(axis=(1, 2))
     squared = float(np.median(fit[norm > 0] / norm[norm > 0])) if (norm > 0).any() else -1.0
-    return step * squared**0.5 if squared > 0 else None
+    if not squared > 0:
+        return None
+    left = np.square(moved - squared * stored).sum(axis=(1, 2))
+    return SmoothTest(step * squared**0.5, float(np.median(np.sqrt(left[size > 0] / size[size > 0]))))
 
 
 def triples(frames: Integers) -> Integers:

@@ -17,7 +17,7 @@ from frames.units import conversion
 
 if TYPE_CHECKING:
     from frames.data.motion import MotionTest
-    from frames.data.selftest import VerletTest, WorkTest
+    from frames.data.selftest import SmoothTest, VerletTest, WorkTest
 
 LEVELS = ("OK", "WARNING", "FAIL")
 
@@ -33,6 +33,11 @@ _OTHER_UNIT = 1.5
 """Factor, or one over it, that other units leave between energies and work, and distant frames do not."""
 _UNALIASED = 5.0
 """fs; shorter than the period of any vibration."""
+_OTHER_RESIDUAL = 0.1
+"""Part of the acceleration left unexplained by the forces of another method, at least: 0.2 to 0.4 of GFN1-xTB or DFT
+along dynamics by GFN2-xTB, which leave 0.05 themselves with frames 2.5 fs apart."""
+_OTHER_STEP = 0.15
+"""By how much another method's frequencies put the fitted time step off, at most: 7 % seen."""
 _UNRELATED = 0.5
 """Correlation of energy differences and work that frames up to half as far again as the test wants stay above."""
 _FEWEST_FAR = 36
@@ -181,14 +186,14 @@ def about_motion(
     test: VerletTest,
     work: WorkTest | None,
     step: float | None,
-    smooth: float | None,
+    smooth: SmoothTest | None,
     apart: Spacing | None = None,
 ) -> Finding:
     """Forces against the motion.
 
     Args:
         step: fs, the time between frames that the file or the caller states.
-        smooth: fs, the one for which forces are the second derivative of the motion, if that could be told.
+        smooth: forces against a derivative over more frames, where there are enough in a row.
         apart: how far apart the frames are; close if None.
     """
     far = apart if apart is not None and not apart.smooth else None
@@ -211,11 +216,12 @@ def about_motion(
     # Second differences between distant frames make the time seem shorter, never longer.
     if far is not None and (test.residual > 0.3 or test.fitted_step < step):
         return _motion_far_apart(far, facts)
-    if test.residual > 0.3:
+    if test.residual > 0.3 or _other_forces(step, smooth):
         return Finding(
             "WARNING",
             f"Verlet: time step {step:g} fs not confirmed ({test.fitted_step:.4g} fs fits best), since something "
-            f"besides the forces moves the atoms, such as a thermostat, or frames lie many steps apart ({facts})",
+            f"besides the forces moves the atoms, such as a thermostat or the method by which the dynamics was run, "
+            f"or frames lie many steps apart ({facts})",
         )
     return Finding("FAIL", f"Verlet: the time step is {test.fitted_step:.4g} fs, not {step:g} fs ({facts})")
 
@@ -232,13 +238,23 @@ def _motion_far_apart(apart: Spacing, facts: str) -> Finding:
     )
 
 
-def _few_steps_apart(test: VerletTest, step: float, smooth: float | None, apart: Spacing | None) -> bool:
+def _other_forces(step: float, smooth: SmoothTest | None) -> bool:
+    """Whether other forces than these moved the atoms, as where a dearer method labels the frames of a cheap one.
+
+    Vibrations then have other frequencies, by which the fitted step is off; but a wrong time step leaves no residual.
+    """
+    if smooth is None:
+        return False
+    return smooth.residual > _OTHER_RESIDUAL and abs(smooth.fitted_step / step - 1) < _OTHER_STEP
+
+
+def _few_steps_apart(test: VerletTest, step: float, smooth: SmoothTest | None, apart: Spacing | None) -> bool:
     """Whether the stated step is the true one, and the second difference over three frames falls short of it.
 
     Where too few frames follow each other for a good `smooth`, a vibration says by how much: 1 - sin(π/p) / (π/p)
     with p frames to its period. Twice that is allowed, since forces are mostly those of the faster vibrations.
     """
-    if smooth is not None and abs(smooth / step - 1) < 0.03:
+    if smooth is not None and abs(smooth.fitted_step / step - 1) < 0.03:
         return True
     if apart is None or not apart.smooth or not math.isfinite(apart.per_period):
         return False

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.data import atomic_masses
-from morse import run_morse
+from morse import morse, run_morse
 
 from frames import FramesError
 from frames.data import read
@@ -67,6 +67,19 @@ def test_frames_a_few_steps_apart_are_sound() -> None:
     assert "frames lie a few steps apart" in _texts(result, "OK") and result.verdict == "OK"
     assert run.times is not None
     assert "the time step is" in _texts(self_test(replace(run, times=0.9 * run.times)), "FAIL")
+
+
+@pytest.mark.parametrize("every", [1, 4])
+def test_labels_of_another_method_do_not_refuse_the_time_step(every: int) -> None:
+    """Dynamics by a cheap method, labelled by a dearer one whose bonds are a little longer and stiffer."""
+    run = run_morse(2000)[::every]
+    energies, forces = zip(*(morse(positions, width=1.45, length=1.305) for positions in run.positions), strict=True)
+    dear = replace(run, energies=np.array(energies), forces=np.array(forces), velocities=None)
+    result = self_test(dear)
+    assert result.verlet is not None and 0.1 < result.verlet.residual < 0.3
+    assert "the method by which the dynamics was run" in _texts(result, "WARNING") and result.verdict == "WARNING"
+    assert dear.times is not None
+    assert "the time step is" in _texts(self_test(replace(dear, times=1.4 * dear.times)), "FAIL")
 
 
 def test_no_unit_is_read_into_frames_many_steps_apart() -> None:
