@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from overview import MINUTES, overview
 from plan import ARMS, GONE, LENGTHS, MAIN
-from systems import BY_NAME, HERE, as_name
+from systems import HERE, as_name
+from values import TITLES, Group, array, beyond_spread, by_arm, cell, group_of, measured_on
 
 DOCUMENT = HERE.parents[1] / "docs" / "study.md"
 FOLDER = "../benchmarks/study/"  # of the plots, as the document sees it
 BEGIN, END = "<!-- study: begin -->", "<!-- study: end -->"
-TITLES = {name: system.title for name, system in BY_NAME.items()} | {"isomers_unknown": "isomers of C7O2H10, unknown"}
-Group = tuple[str, int, float, str]
-"""Backbone, labels, minutes, processor: what a table has in common."""
-BySeed = dict[int, float]
 
 
 def write_report(rows: list[dict[str, Any]]) -> None:
@@ -25,7 +22,7 @@ def write_report(rows: list[dict[str, Any]]) -> None:
         print("no results yet")
         return
     groups = sorted({group_of(r) for r in rows if r["task"] != "newton_only"})
-    parts = []
+    parts = [f"### Main table: 300 labels, {MINUTES:g} min of CPU time\n\n{overview(rows)}"]
     for group in groups:
         mine = [r for r in rows if group_of(r) == group]
         parts.append(f"### {heading(group)}\n\n{table(mine, 'force_mae_mev_per_angstrom', 'force MAE, meV/Å')}")
@@ -48,50 +45,9 @@ def write_report(rows: list[dict[str, Any]]) -> None:
     into_document(text)
 
 
-def group_of(row: dict[str, Any]) -> Group:
-    return row["backbone"], row["labels"], row["minutes"], row.get("processor", "")
-
-
 def heading(group: Group) -> str:
     backbone, labels, minutes, processor = group
     return f"`{backbone}`, {labels} labels, {minutes:g} min of CPU time{measured_on(processor)}"
-
-
-def measured_on(processor: str) -> str:
-    """Where the time was measured; the first rows do not say."""
-    return f" ({processor})" if processor else ""
-
-
-def by_arm(rows: list[dict[str, Any]], key: str) -> dict[str, dict[str, BySeed]]:
-    """What each seed gave, by system and arm."""
-    found: dict[str, dict[str, BySeed]] = defaultdict(lambda: defaultdict(dict))
-    for row in sorted(rows, key=lambda r: r["seed"]):
-        if row[key] is not None:
-            found[row["system"]][row["task"]][row["seed"]] = row[key]
-    return {system: dict(arms) for system, arms in found.items()}
-
-
-def cell(found: BySeed | None, base: BySeed | None) -> str:
-    """Mean ± standard deviation over the seeds, and the change against `none` of the same seeds in per cent."""
-    if not found:
-        return "–"
-    values = array(found)
-    digits = 2 if values.mean() < 3 else 1
-    text = f"{values.mean():.{digits}f}" + spread(values, digits)
-    if base and base is not found and (pairs := sorted(found.keys() & base.keys())):
-        changes = np.array([100 * (found[seed] / base[seed] - 1) for seed in pairs])
-        digits = 1 if len(changes) > 1 and changes.std(ddof=1) < 0.5 else 0
-        text += f" ({changes.mean():+.{digits}f}{spread(changes, digits)} %)"
-    return text
-
-
-def array(found: BySeed) -> np.ndarray:
-    return np.array(list(found.values()))
-
-
-def spread(values: np.ndarray, digits: int) -> str:
-    """± standard deviation, if there are several."""
-    return f" ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 else ""
 
 
 def table(rows: list[dict[str, Any]], key: str, what: str) -> str:
@@ -118,10 +74,8 @@ def default_table(rows: list[dict[str, Any]]) -> str:
         if task == "none":
             lines.append(f"| {TITLES[system]} | `none` | {cell(none, None)} | the same training | |")
         elif (found := forces[system].get(task)) is not None:
-            apart = max(found.values()) < min(none.values()) or min(found.values()) > max(none.values())
-            verdict = (
-                f"{'beyond' if apart else 'within'} the spread" if min(len(found), len(none)) > 2 else "too few seeds"
-            )
+            apart = beyond_spread(found, none)
+            verdict = "too few seeds" if apart is None else f"{'beyond' if apart else 'within'} the spread"
             lines.append(f"| {TITLES[system]} | `{task}` | {cell(none, None)} | {cell(found, none)} | {verdict} |")
     if not lines:
         return ""
