@@ -19,6 +19,7 @@ from frames.training.batch import FrameIndex, FrameStore
 from frames.training.checkpoint import is_torchscript, load_checkpoint
 
 SAMPLE = 64  # frames that the reference energies are adjusted to
+_EASE = 1e6  # how much easier the reference energy of a new element is to shift than a known one
 
 
 @dataclass(frozen=True)
@@ -94,11 +95,14 @@ def _copy(target: Tensor, given: Tensor, places: Tensor, old: int, new: int, nam
 
 
 @torch.no_grad()
-def adjust_reference(potential: Potential, store: FrameStore, frames: Sequence[FrameIndex]) -> None:
+def adjust_reference(
+    potential: Potential, store: FrameStore, frames: Sequence[FrameIndex], known: Sequence[int]
+) -> None:
     """Shifts the reference energies of the elements, as little as possible, to where the labels are on average.
 
     Another method counts energies from another zero, and a new element has none yet. Least squares over a sample of
-    the frames, of smallest norm where compositions leave it open.
+    the frames; where compositions leave it open, new elements take all of the shift and the `known` ones none, so that
+    what the model knew of other molecules stays, or else it is of smallest norm.
     """
     chosen = [frames[i] for i in np.unique(np.linspace(0, len(frames) - 1, min(SAMPLE, len(frames))).astype(int))]
     batch = store.batch(chosen)
@@ -109,5 +113,8 @@ def adjust_reference(potential: Potential, store: FrameStore, frames: Sequence[F
     counts = found.new_zeros(batch.structures, len(potential.elements))
     species = potential.species_of.index_select(0, batch.atomic_numbers)
     counts.index_put_((batch.structure, species), counts.new_ones(len(species)), accumulate=True)
-    shift = np.linalg.lstsq(counts.cpu().numpy(), (batch.energies - found).cpu().numpy(), rcond=None)[0]
+    # the smallest norm of shifts in other units, in which those of new elements are small
+    ease = np.where(np.isin(potential.elements, known), 1.0, _EASE)
+    missing = (batch.energies - found).double().cpu().numpy()
+    shift = ease * np.linalg.lstsq(counts.double().cpu().numpy() * ease, missing, rcond=None)[0]
     potential.energy_reference += torch.as_tensor(shift).to(potential.energy_reference)

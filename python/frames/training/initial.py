@@ -37,7 +37,7 @@ def first_potential(config: Config, data: TrainingData, store: FrameStore, scale
     potential = spec.build(store.dtype)
     take_over(potential, start)
     potential.to(store.device)
-    adjust_reference(potential, store, data.train)
+    adjust_reference(potential, store, data.train, start.spec.elements)
     return spec, potential
 
 

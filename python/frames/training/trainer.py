@@ -156,8 +156,8 @@ class Trainer:
         batch = self.store.batch(frames)
         result, beside = self._evaluate_jointly(step, frames, batch)
         # means over the share of this process; weighed by it, their sum over the processes is the mean over the batch
-        by_atoms, by_frames = self._atoms(frames) / self._atoms(whole), len(frames) / len(whole)
-        losses = {"force": force_loss(result, batch) * by_atoms}
+        by_weight, by_frames = self._force_weight(frames) / self._force_weight(whole), len(frames) / len(whole)
+        losses = {"force": force_loss(result, batch) * by_weight}
         # of one frame as much as of another, labelled or not
         force_weight = training.force_weight * len(whole) / self.frames_per_step
         weights = {"force": force_weight, "energy": training.energy_weight, "virial": training.virial_weight}
@@ -345,9 +345,15 @@ class Trainer:
             kinds += 1
             chains = self._unlabelled_of_step(step)
             if own_chains := workers.share(chains):
-                share = self._atoms([c[0] for c in own_chains]) / self._atoms([c[0] for c in chains])
+                share = self.task.extent(own_chains, self) / max(self.task.extent(chains, self), 1e-12)
                 losses.append(self.task(own_chains, beside, self, random) * share)
         return torch.stack(losses).sum() / kinds if losses else result.forces.new_zeros(())
+
+    def _force_weight(self, frames: Sequence[FrameIndex]) -> float:
+        """What the mean of the force loss is over: atoms, or their weights where forces are those of the motion."""
+        known = self.data.force_weights
+        total = sum(float(known[t].sum()) if t in known else self.data.trajectories[t].atoms for t, _ in frames)
+        return max(total, 1e-12)
 
     def _atoms(self, frames: Sequence[FrameIndex]) -> int:
         return sum(self.data.trajectories[t].atoms for t, _ in frames)

@@ -124,6 +124,11 @@ class AuxiliaryTask(nn.Module, ABC):
         """
 
 
+    def extent(self, chains: Sequence[Chain], model: Model) -> float:
+        """What the loss is a mean over: its share of the whole batch weighs the loss of one process of several."""
+        return float(sum(model.store.trajectories[chain[0][0]].atoms for chain in chains))
+
+
 class VectorHead(nn.Module):
     """`outputs` vectors per atom from the node features of one or several frames.
 

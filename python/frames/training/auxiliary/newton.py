@@ -57,10 +57,18 @@ class NewtonTask(AuxiliaryTask):
         atoms = torch.tensor([model.store.trajectories[t].atoms for t, _ in frames], device=target.device)
         structure = torch.repeat_interleave(atoms)  # of each atom
         error = across(result.forces - target, direction, structure, len(frames))
-        for t in {t for t, _ in frames} - set(self.weights):  # a run too short to be in the sample
-            self.weights[t] = atom_weights(model.store.trajectories[t], self.reach)
-        weights = torch.as_tensor(np.concatenate([self.weights[t] for t, _ in frames])).to(result.forces)
-        return norm_loss(error / self.scale, weights)
+        weights = np.concatenate([self._weights(t, model.store) for t, _ in frames])
+        return norm_loss(error / self.scale, torch.as_tensor(weights).to(result.forces))
+
+    def extent(self, chains: Sequence[Chain], model: Model) -> float:
+        """See `AuxiliaryTask.extent`."""
+        return float(sum(self._weights(chain[0][0], model.store).sum() for chain in chains))
+
+    def _weights(self, t: int, store: FrameStore) -> Floats:
+        """[N] of a run, which may be too short to be in the sample of the setting."""
+        if t not in self.weights:
+            self.weights[t] = atom_weights(store.trajectories[t], self.reach)
+        return self.weights[t]
 
 
 def motion_forces(store: FrameStore, chains: Sequence[Chain]) -> tuple[Tensor, Tensor]:
