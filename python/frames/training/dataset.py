@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from frames.training.auxiliary.base import Chain, Need
 from frames.training.auxiliary.tasks import TASKS, find_chains, need_of
 from frames.training.batch import FrameIndex
 from frames.training.choice import APART, Reader, choose_task, reader_of, with_task
+from frames.training.notes import notes_on
+from frames.training.same_method import OtherMethodError, require_same_method
 
 
 @dataclass
@@ -40,6 +43,7 @@ class TrainingData:
     auxiliary: AuxiliarySection = field(default_factory=AuxiliarySection)  # that of the configuration, "auto" decided
     because: str = ""  # of a task that was decided
     force_weights: dict[int, Floats] = field(default_factory=dict)  # [N] of runs whose forces are those of the motion
+    notes: list[str] = field(default_factory=list)  # what else somebody should know who starts this training
     report: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -60,7 +64,7 @@ class TrainingData:
             f"{len(self.train)} training frames ({pairs_text}), {len(self.unlabelled)} unlabelled pairs or chains, "
             f"{len(self.validation)} validation and {len(self.test)} test frames; split: {self.split}"
             f"; auxiliary task: {self.auxiliary.task}"
-        ) + (f", since {self.because}" if self.because else "")
+        ) + "".join([f", since {self.because}" if self.because else "", *(f"; {note}" for note in self.notes)])
 
 
 def load_training_data(config: Config) -> TrainingData:
@@ -72,7 +76,11 @@ def load_training_data(config: Config) -> TrainingData:
     if config.auxiliary.task != "auto":
         return _load(config, reader)
     decided, because = choose_task(config, reader)
-    data = _load(decided, reader)
+    try:
+        data = _load(decided, reader)
+    except OtherMethodError as error:
+        decided, because = with_task(config, "none"), str(error)
+        data = _load(decided, reader)
     if decided.auxiliary.task == "newton":
         spanned = _time_of(data)
         if spanned < APART * len(data.train):
@@ -105,6 +113,7 @@ def _load(config: Config, reader: Reader) -> TrainingData:
             _require_virials(data.trajectories[t])
     data.anchor = 0 if need is None else need.anchor
     _check_roles(data)
+    data.notes += notes_on(data, config)
     if any(t in data.force_weights for t, _ in data.train):
         # energies would be off by a constant that nothing determines
         data.trajectories = [replace(run, energies=None) for run in data.trajectories]
@@ -177,11 +186,8 @@ def _by_time(config: Config, need: Need | None, reader: Reader) -> TrainingData:
                     "one for validation or test",
                 )
         chains = _chains(t, run, need, split.train, config.training.seed)
-        # frames with partners, if that leaves as many labels as are asked for
-        anchored = [i for _, i in sorted(chains)]
-        wanted = section.labelled or len(anchored)
-        labelled = _evenly(anchored if 0 < wanted <= len(anchored) else split.train.tolist(), section.labelled)
-        for i in labelled:
+        # the same for every task, with partners or without
+        for i in _evenly(split.train.tolist(), section.labelled):
             data.train.append((t, i))
             if (t, i) in chains:
                 data.chains[t, i] = chains[t, i]
@@ -191,7 +197,7 @@ def _by_time(config: Config, need: Need | None, reader: Reader) -> TrainingData:
         data.validation += [(t, i) for i in _evenly(split.validation.tolist(), section.validation_frames)]
         data.test += [(t, i) for i in _evenly(split.test.tolist(), section.test_frames)]
         data.split = split.kind
-    _drop_repeated(data)  # of other trajectories of the file; those of the same one are out, with their neighbours
+    _drop_repeated(data, section.gap)  # of other trajectories of the file; those of the same one are out already
     if config.auxiliary.partner_labels:
         data.train = sorted({*data.train, *data.partners})
     return data
@@ -217,7 +223,7 @@ def _as_given(config: Config, need: Need | None, reader: Reader) -> TrainingData
                 if need is not None and (run.ordered or need.offsets == (0,) or need.partner == "random"):
                     found = _chains(t, run, need, np.arange(len(run)), config.training.seed)
                     data.chains.update({frame: chain for frame, chain in found.items() if frame in labelled})
-    _drop_repeated(data)
+    _drop_repeated(data, 0)
     if config.auxiliary.partner_labels:
         data.train = sorted({*data.train, *data.partners})
     return data
@@ -238,11 +244,15 @@ def _chains(t: int, run: Trajectory, need: Need | None, allowed: Integers, seed:
     return {(t, int(row[need.anchor])): tuple((t, int(i)) for i in row) for row in found}
 
 
-def _drop_repeated(data: TrainingData) -> None:
-    """Removes from training every frame that validation or test hold too, and says how many in the report."""
+def _drop_repeated(data: TrainingData, gap: int) -> None:
+    """Removes from training every frame that validation or test hold too, and those within a gap of it in its run, as
+    where one run goes on from the middle of another; says how many in the report."""
     held: set[FrameIndex] = set()
     for mine in {t for t, _ in data.used}:
-        held |= {(mine, i) for i in _held_out_too(data, data.trajectories[mine])}
+        run = data.trajectories[mine]
+        if copies := sorted(_held_out_too(data, run)):
+            near = np.setdiff1d(np.arange(len(run)), _away_from(copies, run, gap))
+            held |= {(mine, int(i)) for i in near} - {*data.validation, *data.test}
     before = len(data.train)
     data.train = [frame for frame in data.train if frame not in held]
     data.chains = {a: chain for a, chain in data.chains.items() if not held & set(chain)}
@@ -251,7 +261,8 @@ def _drop_repeated(data: TrainingData) -> None:
     if before and not data.train:
         raise FramesError(f"all {before} training frames occur in validation or test as well; nothing is left to learn")
     if len(data.train) < before:
-        data.split += f", {before - len(data.train)} training frames dropped that occur in validation or test"
+        where = f", or within {gap} frames of such" if gap else ""
+        data.split += f", {before - len(data.train)} training frames dropped that occur in validation or test{where}"
 
 
 def _held_out_too(data: TrainingData, run: Trajectory) -> set[int]:
@@ -298,14 +309,16 @@ def _add_unlabelled(
     data: TrainingData, runs: Sequence[Trajectory], need: Need | None, config: Config, path: str
 ) -> None:
     """Chains of an ordered trajectory, without those that come within data.gap frames of a validation or test frame."""
-    gap = config.data.gap
     known = {int(z) for run in data.trajectories for z in run.atomic_numbers}
     for run in runs:
         strange = sorted({int(z) for z in run.atomic_numbers} - known)
         if strange:
             raise FramesError(f"data.unlabelled: {path}: elements {strange} do not occur in the labelled frames")
         t = len(data.trajectories)
+        if config.auxiliary.task == "newton":
+            _require_labels_agree(data, run, config.auxiliary.reach)
         held = _held_out_too(data, run)
+        gap = _gap_in(data, run, config.data.gap)
         data.trajectories.append(run)
         away = _away_from(sorted(held), run, gap)
         if held:
@@ -315,6 +328,28 @@ def _add_unlabelled(
             )
         if need is not None and TASKS[config.auxiliary.task].make.unlabelled:
             data.unlabelled += _chains(t, run, need, away, config.training.seed).values()
+
+
+def _gap_in(data: TrainingData, run: Trajectory, gap: int) -> int:
+    """The gap in frames of a run that may be stored more densely than those with validation and test frames."""
+    mine = time_step(run)
+    steps = [time_step(data.trajectories[t]) for t in {t for t, _ in [*data.validation, *data.test]}]
+    longest = max((step for step in steps if step is not None), default=mine)
+    return gap if mine is None or longest is None else max(gap, ceil(gap * longest / mine - 1e-6))
+
+
+def _require_labels_agree(data: TrainingData, run: Trajectory, reach: int) -> None:
+    """Raises FramesError if labels contradict the motion of a run; notes where none can be compared."""
+    places: dict[int, list[int]] = {}
+    for t, i in data.train:
+        if t not in data.force_weights:
+            places.setdefault(t, []).append(i)
+    labelled = [data.trajectories[t][frames] for t, frames in places.items()]
+    if labelled and not require_same_method(run, labelled, reach):
+        data.notes.append(
+            f"the motion of {Path(run.source).name or 'data.unlabelled'} is taken to be by the method of the labels, "
+            "since none of its frames has one"
+        )
 
 
 def _away_from(held: Sequence[int], run: Trajectory, gap: int) -> Integers:

@@ -206,18 +206,20 @@ def test_no_task_sees_a_held_out_frame(morse_file: Path, task: str) -> None:
     assert min(int(np.abs(held_out - i).min()) for _, i in data.used) > 25
 
 
-def test_few_chains_do_not_cost_labels(tmp_path: Path) -> None:
-    """Frames without partners are labelled where those with partners are too few."""
+@pytest.mark.parametrize("labelled", [None, 30])
+def test_few_chains_do_not_cost_labels(tmp_path: Path, labelled: int | None) -> None:
+    """All tasks have the same labels: frames without partners keep theirs."""
     run = run_morse(400)
     kept = np.flatnonzero(np.arange(400) % 7 < 2)  # no three in a row
     write(tmp_path / "thin.h5", [run[[*kept[:50], 176, 177, 178, *kept[60:]]]])
     raw = {
         "output": "unused",
-        "data": {"path": str(tmp_path / "thin.h5"), "gap": 2, "labelled": 30},
+        "data": {"path": str(tmp_path / "thin.h5"), "gap": 2, **({} if labelled is None else {"labelled": labelled})},
         "auxiliary": {"task": "frames", "length": 2},
     }
     data = load_training_data(parse_config(raw, "test"))
-    assert len(data.train) == 30 and len(data.chains) <= 2
+    alone = load_training_data(parse_config({**raw, "auxiliary": {"task": "none"}}, "test"))
+    assert data.train == alone.train and len(data.train) == (labelled or len(alone.train)) and len(data.chains) <= 2
 
 
 def test_weights_and_schedules() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from morse import run_morse
+from morse import morse, run_morse
 
 from frames.config import parse_config
 from frames.data.readers.hdf5 import write
@@ -85,6 +85,88 @@ def test_labelled_frames_in_no_order_and_a_run_beside_them(morse_trajectory: Tra
     )
     assert data.auxiliary.task == "newton"
     assert len(data.train) == 15 and len(data.unlabelled) > 300
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_motion_by_another_method_than_the_labels(tmp_path: Path, stored: bool) -> None:
+    """Cheap dynamics beside dear labels: where the same frames show it, that is not learnt, or refused if asked for."""
+    run = run_morse(400)
+    frames = run[np.random.default_rng(0).permutation(400)[:15]]
+    energies, forces = zip(*(morse(r, width=1.5) for r in frames.positions), strict=True)
+    dear = replace(frames, energies=np.array(energies), forces=np.array(forces), times=None, velocities=None)
+    write(tmp_path / "labelled.h5", [dear])
+    write(tmp_path / "run.h5", [run if stored else replace(run, energies=None, forces=None, velocities=None)])
+    write(tmp_path / "scored.h5", [run_morse(61, seed=5)[1:]])
+    section = {
+        "train": str(tmp_path / "labelled.h5"),
+        "validation": str(tmp_path / "scored.h5"),
+        "unlabelled": [str(tmp_path / "run.h5")],
+    }
+    data = load(section)
+    assert data.auxiliary.task == "none" and not data.unlabelled
+    assert "its motion is not that of the method of the labels: for 1" in data.summary
+    raw = {"output": "unused", "data": section, "model": MODEL, "auxiliary": {"task": "newton"}}
+    whose = "stored forces" if stored else "forces of its motion"
+    with pytest.raises(FramesError, match=rf"run\.h5: its motion is not .*the {whose} differ from them by \d+%"):
+        load_training_data(parse_config(raw, "test"))
+
+
+def test_that_no_label_tells_the_method_is_said(tmp_path: Path) -> None:
+    write(tmp_path / "labelled.h5", [replace(run_morse(400, seed=3)[5::40], times=None, velocities=None)])
+    write(tmp_path / "run.h5", [run_morse(400)])
+    write(tmp_path / "scored.h5", [run_morse(61, seed=5)[1:]])
+    data = load(
+        {
+            "train": str(tmp_path / "labelled.h5"),
+            "validation": str(tmp_path / "scored.h5"),
+            "unlabelled": [str(tmp_path / "run.h5")],
+        }
+    )
+    assert data.auxiliary.task == "newton"
+    assert "the motion of run.h5 is taken to be by the method of the labels, since none of its frames" in data.summary
+    assert "weights of forces from motion: H 1, C 1, O 1" in data.summary
+
+
+def test_an_element_without_forces_is_refused(morse_trajectory: Trajectory, tmp_path: Path) -> None:
+    """With few digits the slow atoms have no force in their motion that could be used, and no other label."""
+    rough = replace(morse_trajectory, energies=None, forces=None, velocities=None)
+    noise = np.where(morse_trajectory.atomic_numbers == 1, 1e-6, 1e-2)[:, None]
+    shaken = rough.positions + noise * np.random.default_rng(0).normal(size=rough.positions.shape)
+    write(tmp_path / "rough.h5", [replace(rough, positions=shaken)])
+    raw = {
+        "output": "unused",
+        "data": {"path": str(tmp_path / "rough.h5"), "gap": 20},
+        "model": MODEL,
+        "auxiliary": {"task": "newton"},
+    }
+    with pytest.raises(
+        FramesError, match=r"rough\.h5: its motion gives no forces of C, O, and no other training frame"
+    ):
+        load_training_data(parse_config(raw, "test"))
+
+
+def test_energies_that_are_not_learnt_are_named(morse_trajectory: Trajectory, tmp_path: Path) -> None:
+    bare = replace(run_morse(400, seed=3), energies=None, forces=None, velocities=None)
+    write(tmp_path / "two.h5", [morse_trajectory, bare])
+    raw = {
+        "output": "unused",
+        "data": {"path": str(tmp_path / "two.h5"), "gap": 20},
+        "model": MODEL,
+        "auxiliary": {"task": "newton"},
+    }
+    data = load_training_data(parse_config(raw, "test"))
+    assert "no energies are learnt, two.h5" in data.summary and all(run.energies is None for run in data.trajectories)
+
+
+def test_unlabelled_frames_without_a_use_are_named(morse_file: Path) -> None:
+    raw = {
+        "output": "unused",
+        "data": {"path": str(morse_file), "gap": 20, "labelled": 5, "unlabelled_rest": True},
+        "model": MODEL,
+        "auxiliary": {"task": "dens"},
+    }
+    data = load_training_data(parse_config(raw, "test"))
+    assert "unlabelled frames are not used by the task dens" in data.summary
 
 
 def test_to_learn_from_motion_alone_has_to_be_asked_for(morse_trajectory: Trajectory, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from morse import run_morse
 
 from frames.config import parse_config
 from frames.data.duplicates import find_duplicates
@@ -52,6 +53,31 @@ def test_copies_in_another_trajectory_of_the_file(morse_trajectory: Trajectory, 
         for k in (0, 1):
             seen = np.array([i for u, i in data.used if u == k])
             assert len(find_duplicates(data.trajectories[k][seen], data.trajectories[t][held])) == 0
+
+
+def test_a_run_that_goes_on_from_the_middle_of_another(tmp_path: Path) -> None:
+    """A restart repeats frames; their neighbours are as near to held-out ones as the frames themselves."""
+    run = run_morse(700)
+    write(tmp_path / "restart.h5", [run[:400], run[200:]])
+    for task in ("none", "frames", "newton"):
+        data = _load({"path": str(tmp_path / "restart.h5"), "gap": 20}, auxiliary={"task": task})
+        first = (0, 200)  # frames of `run` that the trajectories begin with
+        seen = np.array([first[t] + i for t, i in data.used])
+        held = np.array([first[t] + i for t, i in [*data.validation, *data.test]])
+        assert len(seen) > 100 and np.abs(seen[:, None] - held[None]).min() > 20
+        assert "or within 20 frames of such" in data.split
+
+
+def test_an_unlabelled_run_that_is_stored_more_densely(tmp_path: Path) -> None:
+    """The gap is one of time: frames of the labelled trajectory, not of the other one."""
+    run = run_morse(1200)
+    write(tmp_path / "labelled.h5", [run[::4]])
+    write(tmp_path / "dense.h5", [run])
+    section = {"path": str(tmp_path / "labelled.h5"), "gap": 10, "unlabelled": [str(tmp_path / "dense.h5")]}
+    data = _load(section, auxiliary={"task": "frames"})
+    seen = np.array([i for chain in data.unlabelled for _, i in chain])
+    held = np.array([4 * i for _, i in [*data.validation, *data.test]])
+    assert len(seen) > 100 and np.abs(seen[:, None] - held[None]).min() > 40
 
 
 def test_unlabelled_copies_of_labelled_frames_are_used(morse_trajectory: Trajectory, tmp_path: Path) -> None:

@@ -67,7 +67,9 @@ def test_two_processes_give_the_losses_of_one(tmp_path: Path, task: str, positio
     ]
     assert len(rows[0]) == 4
     for one, two in zip(rows[0][1:], rows[1][1:], strict=True):
-        for k in (k for k in (3, 4, 6, 7, 8) if one[k] or two[k]):  # losses and validation errors; a batch of five is shared unevenly
+        for k in (
+            k for k in (3, 4, 6, 7, 8) if one[k] or two[k]
+        ):  # losses and validation errors; a batch of five is shared unevenly
             assert float(one[k]) == pytest.approx(float(two[k]), rel=1e-7)
     models = [load_checkpoint(tmp_path / name / "last.pt").model for name in ("one", "two")]
     for key in models[0]:

@@ -123,7 +123,6 @@ class AuxiliaryTask(nn.Module, ABC):
             random: a function of the seed and the step.
         """
 
-
     def extent(self, chains: Sequence[Chain], model: Model) -> float:
         """What the loss is a mean over: its share of the whole batch weighs the loss of one process of several."""
         return float(sum(model.store.trajectories[chain[0][0]].atoms for chain in chains))

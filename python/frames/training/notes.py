@@ -1,0 +1,54 @@
+"""What somebody should know of the data before a training starts: what has no effect, and what counts little."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from ase.data import chemical_symbols
+
+from frames.config import Config
+from frames.data.motion import atom_weights
+from frames.errors import FramesError
+from frames.training.auxiliary.tasks import TASKS
+
+if TYPE_CHECKING:
+    from frames.training.dataset import TrainingData
+
+
+def notes_on(data: TrainingData, config: Config) -> list[str]:
+    """Says which data have no effect on the model, and how much the motion of each element counts.
+
+    Raises FramesError for an element of which no training frame has forces that can be used.
+    """
+    notes: list[str] = []
+    task, section = config.auxiliary.task, config.data
+    trained = sorted({t for t, _ in data.train})
+    runs = [data.trajectories[t] for t in trained]
+    if (section.unlabelled or section.unlabelled_rest) and not (task != "none" and TASKS[task].make.unlabelled):
+        notes.append(f"unlabelled frames are not used by the task {task}")
+    if config.training.virial_weight == 0 and any(run.virials is not None for run in runs):
+        notes.append("virials of the data are not learnt, training.virial_weight is 0")
+    if task != "newton":
+        return notes
+    bare = [Path(data.trajectories[t].source).name or "a run" for t in trained if t in data.force_weights]
+    if bare and any(run.energies is not None for run in runs):
+        notes.append(f"no energies are learnt, {bare[0]} has none")
+    known = {int(z) for t in trained if t not in data.force_weights for z in data.trajectories[t].atomic_numbers}
+    weights: dict[int, list[float]] = {}
+    for t in sorted({*(t for t in trained if t in data.force_weights), *(chain[0][0] for chain in data.unlabelled)}):
+        run = data.trajectories[t]
+        each = data.force_weights[t] if t in data.force_weights else atom_weights(run, config.auxiliary.reach)
+        for z in np.unique(run.atomic_numbers).tolist():
+            weights.setdefault(z, []).append(float(each[run.atomic_numbers == z][0]))
+    if weights:
+        mean = {chemical_symbols[z]: float(np.mean(found)) for z, found in sorted(weights.items())}
+        notes.append("weights of forces from motion: " + ", ".join(f"{z} {w:.2g}" for z, w in mean.items()))
+    if lost := [chemical_symbols[z] for z, found in weights.items() if max(found) == 0 and z not in known]:
+        raise FramesError(
+            f"{bare[0]}: its motion gives no forces of {', '.join(lost)}, and no other training frame has any; the "
+            "model would not know them. More digits, smaller time steps, or a longer auxiliary.reach may help; or add "
+            "frames with forces"
+        )
+    return notes
