@@ -110,6 +110,10 @@ class AuxiliarySection(_Section):
                 raise ValueError(f"{key} belongs to a task, and task is 'none'")
         if "decay_end" in given and self.schedule == "constant":
             raise ValueError("decay_end belongs to schedule = 'decay', and schedule is 'constant'")
+        if "decay_end" in given and self.schedule is None and self.task in ("auto", "newton"):
+            raise ValueError(f"decay_end belongs to schedule = 'decay', which is not that of the task {self.task!r}")
+        if {"stride", "noise"} <= given and self.task == "gaussian":
+            raise ValueError("stride tells gaussian the size of its displacements, and so does noise; give one of them")
         for key, tasks in {
             "stride": ("frames", "gaussian", "newton"),
             "length": ("frames",),

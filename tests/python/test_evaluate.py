@@ -109,9 +109,18 @@ def test_a_broken_bond_ends_the_run(labelled: Trajectory) -> None:
 
 def test_the_reference_against_itself(labelled: Trajectory) -> None:
     held = run_stability(MODEL, labelled, Conditions(picoseconds=0.02, temperature=50.0, time_step=0.5))
-    assert held.broke is None
+    assert held.broke is None and held.bonds == 8
     r, found, expected = held.distances.T
     assert np.sum(found) * (r[1] - r[0]) == pytest.approx(1) and np.sum(expected) * (r[1] - r[0]) == pytest.approx(1)
+
+
+def test_where_nothing_can_break_that_is_said(labelled: Trajectory, tmp_path: Path) -> None:
+    apart = replace(labelled, positions=10 * labelled.positions, velocities=None, times=None)
+    write(tmp_path / "apart.h5", [apart])
+    command = [*COMMAND, str(MODEL), str(tmp_path / "apart.h5"), "--stability", "--picoseconds", "0.02"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "no atoms are bonded by their covalent radii, so nothing could break" in " ".join(done.stdout.split())
 
 
 def test_bonds_of_ethanol() -> None:

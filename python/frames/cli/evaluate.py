@@ -84,12 +84,16 @@ def evaluate(
         broke = held.broke is not None
         outcome = f"[red]broke after {held.picoseconds:g} ps: {held.broke}" if broke else f"[green]{picoseconds:g} ps"
         console.print(f"stability at {temperature:g} K: {outcome}")
+        if not held.bonds:
+            text = "no atoms are bonded by their covalent radii, so nothing could break: only h(r) tells"
+            console.print(f"[yellow]{text}")
         if held.temperature == held.temperature:
             text = f"mean temperature {held.temperature:.0f} K, error of h(r) {held.h_error:.3f}"
             console.print(text, highlight=False)
         numbers["stability"] = {
             "picoseconds": held.picoseconds,
             "broke": held.broke,
+            "bonds": held.bonds,
             "temperature_k": held.temperature,
             "h_error": None if held.temperature != held.temperature else held.h_error,
         }

@@ -20,6 +20,7 @@ from math import comb, factorial
 import numpy as np
 from ase.data import atomic_masses, chemical_symbols
 
+from frames.data.constraints import held_fast
 from frames.data.periodic import displacements
 from frames.data.timeline import chains, time_step
 from frames.data.trajectory import Floats, Integers, Trajectory
@@ -113,13 +114,19 @@ class MotionTest:
     friction: float | None
     """Force of such a thermostat over the force, if stored forces tell it: 0 in NVE."""
 
+    held: tuple[int, int] = (0, 0)
+    """Bonds of constant length and atoms that never move, if positions alone were the measure: what holds them is in
+    the motion, and nothing tells it from a force."""
+
     @property
     def weights(self) -> dict[int, float]:
-        """Between 0 and 1 for every element: 1 / (1 + (noise / 5 % of the force)²), and 0 above 30 %."""
+        """Between 0 and 1 for every element: 1 / (1 + (noise / 5 % of the force)²), and 0 above 30 % or if anything is
+        held."""
         found = {}
         for z, force in self.force.items():
             share = self.noise[z] / max(force, 1e-12)
-            found[z] = 0.0 if not share <= REFUSED_ABOVE else 1.0 / (1.0 + (share / TOLERATED) ** 2)
+            used = share <= REFUSED_ABOVE and not any(self.held)
+            found[z] = 1.0 / (1.0 + (share / TOLERATED) ** 2) if used else 0.0
         return found
 
     @property
@@ -127,7 +134,9 @@ class MotionTest:
         """One line for reports: noise over force per element."""
         parts = [f"{chemical_symbols[z]} {self.noise[z] / max(f, 1e-12):.2g}" for z, f in sorted(self.force.items())]
         thermostat = f"; a thermostat adds {self.friction:.2g} of the force" if (self.friction or 0) > NVE_BELOW else ""
-        return f"noise over force against {self.against}: {', '.join(parts)}{thermostat}"
+        bonds, atoms = self.held
+        held = f"; {bonds} bonds keep their length, {atoms} atoms never move" if bonds or atoms else ""
+        return f"noise over force against {self.against}: {', '.join(parts)}{thermostat}{held}"
 
 
 def motion_test(trajectory: Trajectory, reach: int = 1) -> MotionTest:
@@ -173,7 +182,7 @@ def motion_test(trajectory: Trajectory, reach: int = 1) -> MotionTest:
     net = float(np.sqrt(max(0.0, np.square(middle.sum(axis=1)).mean() - 2 * noise_of_sum) / independent))
     force, rough_of, missed_of = (_per_element(trajectory, values) for values in (middle, rough, missed))
     noise = {z: max(rough_of[z], missed_of[z], net * force[z]) for z in force}
-    return MotionTest(force, noise, "positions alone", net, None)
+    return MotionTest(force, noise, "positions alone", net, None, held_fast(trajectory))
 
 
 def enough_for_motion(trajectory: Trajectory) -> bool:
@@ -188,9 +197,10 @@ def require_motion(trajectory: Trajectory, reach: int = 1) -> MotionTest:
     if not any(weight > 0 for weight in test.weights.values()):
         raise FramesError(
             f"{trajectory.source or 'trajectory'}: its motion does not give forces ({test.facts}; at most "
-            f"{REFUSED_ABOVE:g} can be used). Was a stochastic thermostat on, or were frames left out, or digits? "
-            "Needed are positions of every step, or with a longer auxiliary.reach of every few, at constant energy or "
-            "with a thermostat that scales all velocities"
+            f"{REFUSED_ABOVE:g} can be used, and only where no bond or atom is held). Was a stochastic thermostat on, "
+            "or constraints, or were frames left out, or digits? Needed are positions of every step, or with a longer "
+            "auxiliary.reach of every few, at constant energy or with a thermostat that scales all velocities, and "
+            "without constraints"
         )
     return test
 

@@ -40,6 +40,8 @@ class Stability:
     """K, mean over the run; NaN if it broke before the first look."""
     h_error: float
     """∫|h(r) − h_ref(r)| dr: 0 for the same distribution, 2 for two without overlap."""
+    bonds: int
+    """How many there are by covalent radii: without any, nothing can break."""
     distances: Floats
     """[B,3] r in Å (middle of the bin), h of the run, h of the reference, 1/Å."""
 
@@ -118,6 +120,7 @@ def run_stability(
         broke=broke,
         temperature=float(np.mean(temperatures)) if temperatures else float("nan"),
         h_error=float(np.abs(found - expected).sum() * BIN),
+        bonds=bonds.shape[1],
         distances=np.column_stack([edges[:-1] + BIN / 2, found, expected]),
     )
 

@@ -114,6 +114,25 @@ def test_a_thermostat_is_refused(labelled: bool) -> None:
         require_motion(run if labelled else replace(run, forces=None))
 
 
+def test_constraints_are_refused() -> None:
+    """What keeps a bond at its length is a force in the motion, as smooth as any, which no potential has."""
+    t = 0.5 * np.arange(400)
+    angle = 0.05 * t
+    bond = 0.96 * np.stack([np.cos(angle), np.sin(angle), 0 * t], axis=1)
+    far = 5.0 + 0.05 * np.sin(0.3 * t)[:, None] * np.array([1.0, 0, 0])
+    masses = atomic_masses[[8, 1]]
+    positions = np.stack([-bond * masses[1] / masses.sum(), bond * masses[0] / masses.sum(), far, -far], axis=1)
+    run = Trajectory(np.array([8, 1, 6, 6]), positions, times=t, source="rigid")
+    assert motion_test(run).held == (1, 0) and not any(motion_test(run).weights.values())
+    with pytest.raises(FramesError, match=r"1 bonds keep their length, 0 atoms never move.* constraints"):
+        require_motion(run)
+    still = run_morse(400)
+    assert motion_test(replace(still, forces=None)).held == (0, 0)
+    frozen = np.concatenate([still.positions, np.full((400, 1, 3), 9.0)], axis=1)
+    held = motion_test(Trajectory(np.array([*NUMBERS, 29]), frozen, times=t)).held
+    assert held == (0, 1)
+
+
 def nose_hoover(frames: int, step: float = 0.5) -> Trajectory:
     """The Morse molecule with one Nosé-Hoover thermostat, integrated so that ξ acts on the velocity at full steps."""
     start = run_morse(1)

@@ -234,6 +234,9 @@ def test_weights_and_schedules() -> None:
     ("auxiliary", "message"),
     [
         ({"stride": 2}, "stride belongs to a task that is named, and task is 'auto'"),
+        ({"decay_end": 0.5}, "decay_end belongs to schedule = 'decay', which is not that of the task 'auto'"),
+        ({"task": "newton", "decay_end": 0.5}, "decay_end belongs to schedule = 'decay', which is not that of"),
+        ({"task": "gaussian", "stride": 3, "noise": 0.1}, "stride tells gaussian the size of its displacements, and"),
         ({"task": "newton", "length": 2}, "length belongs to the task frames, and task is 'newton'"),
         ({"task": "frames", "noise": 0.1}, "noise belongs to the task gaussian or dens, and task is 'frames'"),
         ({"task": "frames", "longest": 3.0, "stride": 2}, "length and stride are 1 with it"),
