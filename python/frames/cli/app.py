@@ -69,6 +69,8 @@ def train(
         "energy_mae_mev": "energy MAE (meV)",
         "energy_mae_mev_per_atom": "energy MAE (meV/atom)",
     }
+    if any("virial_mae_mev_per_atom" in report.get(role, {}) for role in ("validation", "test")):
+        units["virial_mae_mev_per_atom"] = "virial MAE (meV/atom)"
     for key, label in units.items():
         cells = [f"{report[role][key]:.2f}" if key in report.get(role, {}) else "–" for role in ("validation", "test")]
         table.add_row(label, *cells)

@@ -35,6 +35,7 @@ COLUMNS = (
     "auxiliary_loss",
     "validation_force_mae_mev_per_angstrom",
     "validation_energy_mae_mev",
+    "validation_virial_mae_mev_per_atom",
 )
 
 
@@ -218,8 +219,9 @@ class Run:
         row.update({key: float(np.mean(values)) for key, values in self.losses.items()})
         self.losses = {}
         row["validation_force_mae_mev_per_angstrom"] = errors["force_mae_mev_per_angstrom"]
-        if "energy_mae_mev" in errors:
-            row["validation_energy_mae_mev"] = errors["energy_mae_mev"]
+        for key in ("energy_mae_mev", "virial_mae_mev_per_atom"):
+            if key in errors:
+                row[f"validation_{key}"] = errors[key]
         self.rows.append(row)
         if self.workers.first:
             _write_metrics(self.folder / METRICS, self.rows)

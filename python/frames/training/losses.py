@@ -41,6 +41,8 @@ class ErrorSums:
     force: float = 0.0
     force_square: float = 0.0
     structures: int = 0
+    virial_per_atom: float = 0.0
+    with_virials: int = 0  # structures
     components: int = 0
 
     def add(self, result: Derivatives, batch: Batch) -> None:
@@ -50,6 +52,10 @@ class ErrorSums:
                 self.energy += float(error.sum())
                 self.energy_per_atom += float((error / batch.atoms).sum())
                 self.structures += batch.structures
+            if batch.virials is not None and result.virials is not None:
+                off = (result.virials - batch.virials).abs().mean(dim=(1, 2))
+                self.virial_per_atom += float((off / batch.atoms).sum())
+                self.with_virials += len(off)
             if batch.forces is not None:
                 delta = batch.known(result.forces - batch.forces).double()
                 self.force += float(delta.abs().sum())
@@ -57,14 +63,16 @@ class ErrorSums:
                 self.components += delta.numel()
 
     def errors(self) -> dict[str, float]:
-        """MAE and RMSE in meV and meV/Å; force errors are over components, energies absent where there were none."""
+        """MAE and RMSE in meV and meV/Å; force errors are over components, and what the frames have not is absent."""
         m = max(self.components, 1)
         energies = {
             "energy_mae_mev": 1e3 * self.energy / max(self.structures, 1),
             "energy_mae_mev_per_atom": 1e3 * self.energy_per_atom / max(self.structures, 1),
         }
+        virials = {"virial_mae_mev_per_atom": 1e3 * self.virial_per_atom / max(self.with_virials, 1)}
         return {
             **(energies if self.structures else {}),
             "force_mae_mev_per_angstrom": 1e3 * self.force / m,
             "force_rmse_mev_per_angstrom": 1e3 * (self.force_square / m) ** 0.5,
+            **(virials if self.with_virials else {}),
         }

@@ -23,7 +23,7 @@ from frames.training.compiled import CompiledPotential
 from frames.training.dataset import load_training_data
 from frames.training.loop import Run, _cause
 from frames.training.losses import force_loss
-from frames.training.trainer import Trainer, _evaluate, _features
+from frames.training.trainer import Trainer, _evaluate, _features, predictions
 
 
 def trainer(data: dict[str, object], task: str = "frames", **training: object) -> Trainer:
@@ -126,6 +126,17 @@ def test_padding_changes_nothing_for_mixed_sizes(tmp_path: Path) -> None:
         plain = _evaluate(run.potential, batch, True, create_graph=True)
         assert_same(run.compiled.evaluate(batch), plain, batch, run.parameters)
     assert len(used) > 1 and padded > 0
+
+
+def test_errors_of_virials_are_reported(tmp_path: Path) -> None:
+    run = trainer(mixed_sizes(tmp_path), "none", virial_weight=1.0, batch_size=3)
+    off = []
+    for frame in run.data.validation:
+        ((batch, result),) = predictions(run.potential, run.store, [frame])
+        assert batch.virials is not None and result.virials is not None
+        off.append(float((result.virials - batch.virials).abs().mean()) / len(batch.atomic_numbers))
+    found = run.errors(run.data.validation)["virial_mae_mev_per_atom"]
+    assert found == pytest.approx(1e3 * sum(off) / len(off)) and found > 0
 
 
 @pytest.mark.usefixtures("traced_only")
