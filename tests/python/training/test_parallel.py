@@ -73,7 +73,7 @@ def test_two_processes_give_the_losses_of_one(tmp_path: Path, task: str, positio
             assert float(one[k]) == pytest.approx(float(two[k]), rel=1e-7)
     models = [load_checkpoint(tmp_path / name / "last.pt").model for name in ("one", "two")]
     for key in models[0]:
-        torch.testing.assert_close(models[0][key], models[1][key], rtol=1e-7, atol=1e-9)
+        torch.testing.assert_close(models[0][key], models[1][key], rtol=1e-5, atol=1e-7)
 
 
 def test_shares_cover_the_batch() -> None:
