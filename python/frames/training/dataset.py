@@ -262,6 +262,8 @@ def _drop_repeated(data: TrainingData, gap: int) -> None:
         raise FramesError(f"all {before} training frames occur in validation or test as well; nothing is left to learn")
     if len(data.train) < before:
         where = f", or within {gap} frames of such" if gap else ""
+        if not gap and any(data.trajectories[t].ordered for t, _ in held):
+            data.notes.append("their neighbours in time stay; data.path splits a run with a gap")
         data.split += f", {before - len(data.train)} training frames dropped that occur in validation or test{where}"
 
 

@@ -68,6 +68,14 @@ def test_a_run_that_goes_on_from_the_middle_of_another(tmp_path: Path) -> None:
         assert "or within 20 frames of such" in data.split
 
 
+def test_held_out_frames_of_a_training_run_given_as_files(morse_trajectory: Trajectory, tmp_path: Path) -> None:
+    write(tmp_path / "train.h5", [morse_trajectory])
+    write(tmp_path / "validation.h5", [replace(morse_trajectory[100:101], times=None)])
+    data = _load({"train": str(tmp_path / "train.h5"), "validation": str(tmp_path / "validation.h5")})
+    assert "1 training frames dropped" in data.summary
+    assert "their neighbours in time stay; data.path splits a run with a gap" in data.summary
+
+
 def test_an_unlabelled_run_that_is_stored_more_densely(tmp_path: Path) -> None:
     """The gap is one of time: frames of the labelled trajectory, not of the other one."""
     run = run_morse(1200)
