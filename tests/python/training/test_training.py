@@ -127,7 +127,7 @@ def test_no_held_out_frame_enters_training_in_any_role(morse_file: Path, tmp_pat
         data = load_training_data(parse_config(raw, "test"))
         used = {i for _, i in data.used}
         held_out = np.array([i for _, i in [*data.validation, *data.test]])
-        assert len(data.chains) >= 100
+        assert len(data.chains) >= 98  # none for the last frames of the block
         assert all(np.abs(held_out - i).min() > gap for i in used)
         assert all(b[1] - a[1] == 3 for a, b in data.chains.values())
 
