@@ -34,10 +34,9 @@ _OTHER_UNIT = 1.5
 _UNALIASED = 5.0
 """fs; shorter than the period of any vibration."""
 _OTHER_RESIDUAL = 0.1
-"""Part of the acceleration left unexplained by the forces of another method, at least: 0.2 to 0.4 of GFN1-xTB or DFT
-along dynamics by GFN2-xTB, which leave 0.05 themselves with frames 2.5 fs apart."""
+"""Part of the acceleration left unexplained above which other forces than these moved the atoms."""
 _OTHER_STEP = 0.15
-"""By how much another method's frequencies put the fitted time step off, at most: 7 % seen."""
+"""By how much another method's frequencies are believed to put the fitted time step off."""
 _UNRELATED = 0.5
 """Correlation of energy differences and work that frames up to half as far again as the test wants stay above."""
 _FEWEST_FAR = 36

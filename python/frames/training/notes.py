@@ -45,7 +45,8 @@ def notes_on(data: TrainingData, config: Config) -> list[str]:
     if weights:
         mean = {chemical_symbols[z]: float(np.mean(found)) for z, found in sorted(weights.items())}
         notes.append("weights of forces from motion: " + ", ".join(f"{z} {w:.2g}" for z, w in mean.items()))
-    if lost := [chemical_symbols[z] for z, found in weights.items() if max(found) == 0 and z not in known]:
+    lost = [chemical_symbols[z] for z, found in weights.items() if max(found) == 0 and z not in known]
+    if bare and lost:
         raise FramesError(
             f"{bare[0]}: its motion gives no forces of {', '.join(lost)}, and no other training frame has any; the "
             "model would not know them. More digits, smaller time steps, or a longer auxiliary.reach may help; or add "

@@ -13,11 +13,9 @@ from frames.data.trajectory import Floats, Trajectory
 from frames.errors import FramesError
 
 STORED = 0.05
-"""Difference of stored forces over the force (root mean squares) that makes two methods: single precision, looser
-convergence and another grid stay below."""
+"""Difference of stored forces over the force (root mean squares) that makes two methods."""
 MOVED = 0.1
-"""The same of forces from motion, beyond twice their noise. GFN1-xTB and GFN2-xTB differ by 0.11 for ethanol, GFN2-xTB
-and DFT by 0.25."""
+"""The same of forces from motion, or twice their noise if that is more."""
 
 
 class OtherMethodError(FramesError):
