@@ -28,6 +28,15 @@ def load(data: dict[str, Any]) -> TrainingData:
     return load_training_data(config_of(data))
 
 
+def beside(folder: Path, labelled: Trajectory, run: Trajectory) -> dict[str, Any]:
+    """Labelled frames and a run whose labels are not used, as files: their [data] table."""
+    scored = run_morse(61, seed=5)[1:]  # all runs start at the same place
+    for name, frames in (("labelled", labelled), ("run", run), ("scored", scored)):
+        write(folder / f"{name}.h5", [frames])
+    files = {role: str(folder / f"{name}.h5") for role, name in (("train", "labelled"), ("validation", "scored"))}
+    return {**files, "unlabelled": [str(folder / "run.h5")]}
+
+
 def test_the_rest_of_a_run_is_learnt_from_its_motion(morse_file: Path) -> None:
     data = load({"path": str(morse_file), "gap": 20, "labelled": 5})
     assert data.auxiliary.task == "newton"
@@ -54,16 +63,8 @@ def test_nothing_is_learnt_beside_the_labels_where_all_frames_have_them(
 def test_noise_in_the_motion_is_not_learnt(morse_trajectory: Trajectory, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).normal(0, 3e-3, morse_trajectory.positions.shape)
     shaken = replace(morse_trajectory, positions=morse_trajectory.positions + noise)
-    write(tmp_path / "shaken.h5", [replace(shaken, energies=None, forces=None)])
-    write(tmp_path / "labelled.h5", [replace(morse_trajectory[::10], times=None)])
-    write(tmp_path / "scored.h5", [run_morse(60, seed=5)])
-    data = load(
-        {
-            "train": str(tmp_path / "labelled.h5"),
-            "validation": str(tmp_path / "scored.h5"),
-            "unlabelled": [str(tmp_path / "shaken.h5")],
-        }
-    )
+    labelled = replace(morse_trajectory[::10], times=None)
+    data = load(beside(tmp_path, labelled, replace(shaken, energies=None, forces=None)))
     assert data.auxiliary.task == "none"
     assert "its motion does not give forces" in data.summary
 
@@ -71,18 +72,9 @@ def test_noise_in_the_motion_is_not_learnt(morse_trajectory: Trajectory, tmp_pat
 def test_labelled_frames_in_no_order_and_a_run_beside_them(morse_trajectory: Trajectory, tmp_path: Path) -> None:
     """The time step of the configuration is that of the run, not of the shuffled frames."""
     shuffled = np.random.default_rng(0).permutation(400)[:15]
-    write(tmp_path / "labelled.h5", [replace(morse_trajectory[shuffled], times=None, velocities=None)])
+    labelled = replace(morse_trajectory[shuffled], times=None, velocities=None)
     bare = replace(morse_trajectory, energies=None, forces=None, times=None, velocities=None)
-    write(tmp_path / "run.h5", [bare])
-    write(tmp_path / "scored.h5", [run_morse(61, seed=5)[1:]])  # all runs start at the same place
-    data = load(
-        {
-            "train": str(tmp_path / "labelled.h5"),
-            "validation": str(tmp_path / "scored.h5"),
-            "unlabelled": [str(tmp_path / "run.h5")],
-            "time_step": 0.5,
-        }
-    )
+    data = load({**beside(tmp_path, labelled, bare), "time_step": 0.5})
     assert data.auxiliary.task == "newton"
     assert len(data.train) == 15 and len(data.unlabelled) > 300
 
@@ -94,14 +86,8 @@ def test_motion_by_another_method_than_the_labels(tmp_path: Path, stored: bool) 
     frames = run[np.random.default_rng(0).permutation(400)[:15]]
     energies, forces = zip(*(morse(r, width=1.5) for r in frames.positions), strict=True)
     dear = replace(frames, energies=np.array(energies), forces=np.array(forces), times=None, velocities=None)
-    write(tmp_path / "labelled.h5", [dear])
-    write(tmp_path / "run.h5", [run if stored else replace(run, energies=None, forces=None, velocities=None)])
-    write(tmp_path / "scored.h5", [run_morse(61, seed=5)[1:]])
-    section = {
-        "train": str(tmp_path / "labelled.h5"),
-        "validation": str(tmp_path / "scored.h5"),
-        "unlabelled": [str(tmp_path / "run.h5")],
-    }
+    bare = replace(run, energies=None, forces=None, velocities=None)
+    section = beside(tmp_path, dear, run if stored else bare)
     data = load(section)
     assert data.auxiliary.task == "none" and not data.unlabelled
     assert "its motion is not that of the method of the labels: for 1" in data.summary
@@ -112,16 +98,7 @@ def test_motion_by_another_method_than_the_labels(tmp_path: Path, stored: bool) 
 
 
 def test_that_no_label_tells_the_method_is_said(tmp_path: Path) -> None:
-    write(tmp_path / "labelled.h5", [replace(run_morse(400, seed=3)[5::40], times=None, velocities=None)])
-    write(tmp_path / "run.h5", [run_morse(400)])
-    write(tmp_path / "scored.h5", [run_morse(61, seed=5)[1:]])
-    data = load(
-        {
-            "train": str(tmp_path / "labelled.h5"),
-            "validation": str(tmp_path / "scored.h5"),
-            "unlabelled": [str(tmp_path / "run.h5")],
-        }
-    )
+    data = load(beside(tmp_path, replace(run_morse(400, seed=3)[5::40], times=None, velocities=None), run_morse(400)))
     assert data.auxiliary.task == "newton"
     assert "the motion of run.h5 is taken to be by the method of the labels, since none of its frames" in data.summary
     assert "weights of forces from motion: H 1, C 1, O 1" in data.summary
