@@ -10,6 +10,7 @@ from systems import BY_NAME
 from values import TITLES, BySeed, beyond_spread, by_arm, change, changes
 
 MINUTES = 2.0  # the length of its trainings
+FORCE, ENERGY = "force_mae_mev_per_angstrom", "energy_mae_mev"
 ARMS = tuple(arm.name for arm in MAIN if arm.name != "none")
 INTRODUCTION = """\
 Change of the force MAE against `none` of the same seeds, `cartesian`; in bold what is beyond the spread of three seeds.
@@ -17,9 +18,10 @@ Each system is from the processor that has most rows of it; the errors themselve
 
 
 def overview(rows: list[dict[str, Any]]) -> str:
-    """The table, and below it how often each arm is better and worse."""
+    """The table, and below it how often each arm is better and worse, in forces and in energies."""
     mine = [r for r in rows if (r["backbone"], r["labels"], r["minutes"]) == ("cartesian", 300, MINUTES)]
-    found = {name: values for name in TITLES if (values := of_one_processor(mine, name)) and "none" in values}
+    places = {name: of_one_processor(mine, name) for name in TITLES}
+    found = errors_of(places, FORCE)
     default = {r["system"]: r["default"] for r in mine if "default" in r}
     lines = [
         INTRODUCTION,
@@ -31,25 +33,31 @@ def overview(rows: list[dict[str, Any]]) -> str:
         cells = [against_none(values.get(arm), values["none"]) for arm in ARMS]
         chosen = default.get(name, default.get(name.removesuffix("_unknown")))
         lines.append(f"| {TITLES[name]} | `{chosen}` | {' | '.join(cells)} |")
-    lines += [
-        "",
-        "| three seeds | systems | lower | beyond the spread | higher | beyond the spread |",
-        "|---|---|---|---|---|---|",
-    ]
-    trained = {name: values for name, values in found.items() if name in BY_NAME}  # others are scored beside those
-    lines += [f"| `{arm}` | {' | '.join(map(str, counts(trained, arm)))} |" for arm in ARMS]
+    trained = {name: rows for name, rows in places.items() if name in BY_NAME}  # others are scored beside those
+    for what, key in (("force", FORCE), ("energy", ENERGY)):
+        systems = errors_of(trained, key)
+        lines += [
+            "",
+            f"| {what} MAE, three seeds | systems | lower | beyond the spread | higher | beyond the spread |",
+            "|---|---|---|---|---|---|",
+            *(f"| `{arm}` | {' | '.join(map(str, counts(systems, arm)))} |" for arm in ARMS),
+        ]
     return "\n".join(lines)
 
 
-def of_one_processor(rows: list[dict[str, Any]], system: str) -> dict[str, BySeed]:
-    """Force errors by arm and seed, of the processor that has most of these rows."""
+def of_one_processor(rows: list[dict[str, Any]], system: str) -> list[dict[str, Any]]:
+    """Rows of the system and the arms of the table, of the processor that has most of them."""
     places: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         if row["system"] == system and row["task"] in ("none", *ARMS):
             places[row.get("processor", "")].append(row)
-    if not places:
-        return {}
-    return by_arm(max(places.values(), key=len), "force_mae_mev_per_angstrom")[system]
+    return max(places.values(), key=len, default=[])
+
+
+def errors_of(places: dict[str, list[dict[str, Any]]], key: str) -> dict[str, dict[str, BySeed]]:
+    """Errors by system, arm and seed, of the systems that have `none`."""
+    found = by_arm([row for rows in places.values() for row in rows], key)
+    return {name: found[name] for name in places if "none" in found.get(name, {})}
 
 
 def against_none(found: BySeed | None, none: BySeed) -> str:
