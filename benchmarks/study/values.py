@@ -62,7 +62,8 @@ def change(found: BySeed, base: BySeed) -> str:
     """Mean change ± standard deviation."""
     values = changes(found, base)
     digits = 1 if len(values) > 1 and values.std(ddof=1) < 0.5 else 0
-    return f"{values.mean():+.{digits}f}{spread(values, digits)} %"
+    mean = f"{values.mean():+.{digits}f}"
+    return f"{mean if float(mean) else mean[1:]}{spread(values, digits)} %"  # no sign of what rounds to nothing
 
 
 def beyond_spread(found: BySeed, base: BySeed) -> bool | None:
