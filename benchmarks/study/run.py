@@ -3,7 +3,8 @@
 Makes the data that can be made, trains every arm on every system for the same CPU time on one thread, two trainings
 at once, and writes results.json, tables and plots, and the tables of docs/study.md. Whatever was done is kept: the
 same command goes on after a stop, inside a training too. Rows of another processor stay, in tables of their own: equal
-time is not equal there. A system whose data cannot be had is left out, with the reason.
+time is not equal there. Nor need it be on another machine with the same processor, so arms to be compared are run
+on one, and rows have their date. A system whose data cannot be had is left out, with the reason.
 
     --slice main         which part: main (all systems, 300 labels), budgets, lengths, equiformer, newton, transfer,
                          aimd (further short runs of plane waves), or all
@@ -19,6 +20,7 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 from threading import Lock
 from typing import Annotated, Any
@@ -179,6 +181,7 @@ def row_of(job: Job, system: str, split: str, report: dict[str, Any], errors: di
         "steps": report["steps_done"],
         "labelled_frames": 0 if job.arm.bare else report["train_frames"],
         "processor": processor(),
+        "date": date.today().isoformat(),  # machines with one name for their processor need not be equally fast
     }
 
 
