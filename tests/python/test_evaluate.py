@@ -114,6 +114,21 @@ def test_the_reference_against_itself(labelled: Trajectory) -> None:
     assert np.sum(found) * (r[1] - r[0]) == pytest.approx(1) and np.sum(expected) * (r[1] - r[0]) == pytest.approx(1)
 
 
+def test_atoms_that_fly_apart_are_an_error_of_h() -> None:
+    """No bond, so none breaks: half of the pairs of a cluster end beyond every distance of the reference."""
+    from ase import Atoms
+
+    from frames.evaluation.stability import _counts
+
+    pairs, edges = np.array([[0, 0], [1, 2]]), np.linspace(0.0, 5.0, 101)
+    cluster = Atoms("Ar3", [[0, 0, 0], [3.82, 0, 0], [0, 400.0, 0]])
+    found = _counts(cluster, pairs, edges)
+    assert found.sum() == 2 and found[76] == 1 and found[-1] == 1
+    cluster.set_cell([10.0, 1000.0, 10.0])
+    cluster.pbc = True
+    assert _counts(cluster, pairs, edges).sum() == 1
+
+
 def test_where_nothing_can_break_that_is_said(labelled: Trajectory, tmp_path: Path) -> None:
     apart = replace(labelled, positions=10 * labelled.positions, velocities=None, times=None)
     write(tmp_path / "apart.h5", [apart])

@@ -39,7 +39,8 @@ class Stability:
     temperature: float
     """K, mean over the run; NaN if it broke before the first look."""
     h_error: float
-    """∫|h(r) − h_ref(r)| dr: 0 for the same distribution, 2 for two without overlap."""
+    """∫|h(r) − h_ref(r)| dr: 0 for the same distribution, 2 for two without overlap. Distances of a molecule beyond the
+    largest r count at the largest, so that fragments which fly apart are not lost from it."""
     bonds: int
     """How many there are by covalent radii: without any, nothing can break."""
     distances: Floats
@@ -110,7 +111,7 @@ def run_stability(
         done += min(LOOK_EVERY, steps - done)
         broke = _broken(atoms, bonds, mean)
         if broke is None:
-            counts += np.histogram(pair_lengths(atoms, atoms.positions, pairs), edges)[0]
+            counts += _counts(atoms, pairs, edges)
             temperatures.append(atoms.get_temperature())
         if progress is not None:
             progress(done, steps)
@@ -183,5 +184,13 @@ def _frames(reference: Trajectory) -> Iterator[Any]:
 def _histogram(reference: Trajectory, pairs: Integers, edges: Floats) -> Floats:
     counts = np.zeros(len(edges) - 1)
     for frame in _frames(reference):
-        counts += np.histogram(pair_lengths(frame, frame.positions, pairs), edges)[0]
+        counts += _counts(frame, pairs, edges)
     return np.asarray(counts / (counts.sum() * BIN))
+
+
+def _counts(atoms: Any, pairs: Integers, edges: Floats) -> Integers:
+    """How many pairs have a distance in each bin. Of a periodic system those beyond half the cell are left out."""
+    lengths = pair_lengths(atoms, atoms.positions, pairs)
+    if not atoms.pbc.any():
+        lengths = np.minimum(lengths, edges[-1])  # the last bin contains its upper edge
+    return np.histogram(lengths, edges)[0]
