@@ -1,4 +1,4 @@
-"""What somebody should know of the data before a training starts: what has no effect, and what counts little."""
+"""What somebody should know of the data before a training: what has no effect, what counts little, what is missing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def notes_on(data: TrainingData, config: Config) -> list[str]:
-    """Says which data have no effect on the model, and how much the motion of each element counts.
+    """Says which data have no effect on the model, how much the motion of each element counts, and which labels lack.
 
     Raises FramesError for an element of which no training frame has forces that can be used.
     """
@@ -26,6 +26,12 @@ def notes_on(data: TrainingData, config: Config) -> list[str]:
     task, section = config.auxiliary.task, config.data
     trained = sorted({t for t, _ in data.train})
     runs = [data.trajectories[t] for t in trained]
+    wanted = (section.labelled or 0) * (1 if section.path is None else len(trained))
+    if len(data.train) < wanted:
+        where = "" if wanted == section.labelled else f" of each of {len(trained)} trajectories"
+        notes.append(
+            f"data.labelled asks for {section.labelled} frames{where}, the training frames are {len(data.train)} in all"
+        )
     if (section.unlabelled or section.unlabelled_rest) and not (task != "none" and TASKS[task].make.unlabelled):
         notes.append(f"unlabelled frames are not used by the task {task}")
     if config.training.virial_weight == 0 and any(run.virials is not None for run in runs):

@@ -135,6 +135,12 @@ def test_energies_that_are_not_learnt_are_named(morse_trajectory: Trajectory, tm
     assert "no energies are learnt, two.h5" in data.summary and all(run.energies is None for run in data.trajectories)
 
 
+def test_that_there_are_fewer_labels_than_asked_for_is_said(morse_file: Path) -> None:
+    data = load({"path": str(morse_file), "gap": 20, "labelled": 1000})
+    assert f"data.labelled asks for 1000 frames, the training frames are {len(data.train)} in all" in data.summary
+    assert "asks for" not in load({"path": str(morse_file), "gap": 20, "labelled": 5}).summary
+
+
 def test_unlabelled_frames_without_a_use_are_named(morse_file: Path) -> None:
     raw = {
         "output": "unused",
