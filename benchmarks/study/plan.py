@@ -62,6 +62,8 @@ TRANSFER = Arm("transfer", {"task": "none"})
 NEWTON_FAR = Arm("newton_reach4", {"task": "newton", "reach": 4}, rest=True, motion=True)
 NEWTON_ONLY = Arm("newton_only", {"task": "newton"}, motion=True, bare=True)
 ARMS = {arm.name: arm for arm in (*MAIN, *LENGTHS, TRANSFER, NEWTON_FAR, NEWTON_ONLY)}
+STEPS = 5000  # of trainings of one number of steps, as papers compare tasks; there the arms differ in time
+PAIRS = ("none", "frames", "shuffled", "gaussian", "dens")  # those that are compared so
 GONE = ("latent", "force_difference", "conservation", "curriculum")  # lost, and were removed; their rows are kept
 
 SMALL = {"backbone": "cartesian", "settings": {"channels": 32, "layers": 2}}
@@ -80,7 +82,8 @@ EQUIFORMER = {
 
 @dataclass(frozen=True)
 class Job:
-    """One training; with `start`, from the model of another one, at the tenth part of the learning rate."""
+    """One training; with `start`, from the model of another one, at the tenth part of the learning rate. It ends after
+    so many minutes, or with 0 after `STEPS` steps."""
 
     system: System
     arm: Arm
@@ -92,14 +95,14 @@ class Job:
 
     @property
     def key(self) -> tuple[str, str, str, int, int, float, str]:
-        """What makes it different from the others: where it is trained, too, since its length is a time."""
+        """What makes it different from the others: where it is trained, too, if its length is a time."""
         what = self.system.name, self.model["backbone"], self.arm.name, self.labels, self.seed, self.minutes
-        return *what, processor()
+        return *what, processor() if self.minutes else ""
 
     @property
     def name(self) -> str:
         system, backbone, arm, labels, seed, minutes, _ = self.key
-        return f"{system}-{backbone}-{arm}-{labels}-seed{seed}-{minutes:g}min"
+        return f"{system}-{backbone}-{arm}-{labels}-seed{seed}-" + (f"{minutes:g}min" if minutes else f"{STEPS}steps")
 
     @property
     def folder(self) -> Path:
@@ -120,9 +123,8 @@ class Job:
         if self.system.uneven and auxiliary["task"] == "frames" and "length" not in auxiliary:
             auxiliary["longest"] = self.system.uneven
         training = {
-            "minutes": self.minutes,
+            **({"minutes": self.minutes, "steps": 10_000_000} if self.minutes else {"steps": STEPS}),
             "clock": "cpu",  # so that two trainings at once, or somebody else's work, change nothing
-            "steps": 10_000_000,
             "seed": self.seed,
             "threads": 1,
             "compile": self.model["backbone"] == "cartesian",  # whose time the CPU clock leaves out
@@ -142,7 +144,7 @@ class Job:
         }
 
 
-SLICES = ("main", "budgets", "lengths", "equiformer", "newton", "transfer", "aimd")
+SLICES = ("main", "budgets", "lengths", "steps", "equiformer", "newton", "transfer", "aimd")
 
 
 def jobs(which: str, seeds: int, minutes: float, systems: Sequence[str]) -> Iterator[Job]:
@@ -153,6 +155,9 @@ def jobs(which: str, seeds: int, minutes: float, systems: Sequence[str]) -> Iter
             for system in (BY_NAME[name] for name in systems):
                 if system.part == which:
                     yield from (Job(system, arm, 300, seed, minutes) for arm in MAIN if arm.fits(system))
+        elif which == "steps":
+            for system in (BY_NAME[name] for name in ("md17_ethanol", "ethanol", "md17_aspirin") if name in systems):
+                yield from (Job(system, ARMS[arm], 300, seed, 0.0) for arm in PAIRS)
         elif which == "newton" and "ethanol_every4" in systems:
             coarse = BY_NAME["ethanol_every4"]
             yield from (Job(coarse, ARMS[arm], 100, seed, minutes) for arm in ("none", "newton", "newton_reach4"))

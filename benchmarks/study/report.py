@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from overview import MINUTES, overview
-from plan import ARMS, GONE, LENGTHS, MAIN
+from plan import ARMS, GONE, LENGTHS, MAIN, STEPS
 from systems import HERE, as_name
 from values import TITLES, Group, array, beyond_spread, by_arm, cell, group_of, measured_on
 
@@ -27,7 +27,10 @@ def write_report(rows: list[dict[str, Any]]) -> None:
         mine = [r for r in rows if group_of(r) == group]
         parts.append(f"### {heading(group)}\n\n{table(mine, 'force_mae_mev_per_angstrom', 'force MAE, meV/Å')}")
         parts.append(table(mine, "energy_mae_mev", "energy MAE, meV"))
-        parts.append(table([{**r, "steps": r["steps"] / 1000} for r in mine], "steps", "steps made, thousands"))
+        if group[2]:
+            parts.append(table([{**r, "steps": r["steps"] / 1000} for r in mine], "steps", "steps made, thousands"))
+        else:
+            parts.append(table(mine, "train_seconds", "CPU time, s"))
         if plot(mine, group):
             parts.append(f"![Force error of each seed over the mean of none]({FOLDER}{plot_path(group).name})")
     for group in groups:
@@ -47,7 +50,8 @@ def write_report(rows: list[dict[str, Any]]) -> None:
 
 def heading(group: Group) -> str:
     backbone, labels, minutes, processor = group
-    return f"`{backbone}`, {labels} labels, {minutes:g} min of CPU time{measured_on(processor)}"
+    length = f"{minutes:g} min of CPU time{measured_on(processor)}" if minutes else f"{STEPS:,} steps"
+    return f"`{backbone}`, {labels} labels, {length}"
 
 
 def table(rows: list[dict[str, Any]], key: str, what: str) -> str:
@@ -164,7 +168,8 @@ def plot(rows: list[dict[str, Any]], group: Group) -> bool:
 def plot_path(group: Group) -> Path:
     backbone, labels, minutes, processor = group
     where = f"_{as_name(processor)}" if processor else ""
-    return HERE / f"{backbone}_{labels}_{minutes:g}min{where}.png"
+    length = f"{minutes:g}min" if minutes else f"{STEPS}steps"
+    return HERE / f"{backbone}_{labels}_{length}{where}.png"
 
 
 def into_document(text: str) -> None:

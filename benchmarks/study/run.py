@@ -6,8 +6,8 @@ same command goes on after a stop, inside a training too. Rows of another proces
 time is not equal there. Nor need it be on another machine with the same processor, so arms to be compared are run
 on one, and rows have their date. A system whose data cannot be had is left out, with the reason.
 
-    --slice main         which part: main (all systems, 300 labels), budgets, lengths, equiformer, newton, transfer,
-                         aimd (further short runs of plane waves), or all
+    --slice main         which part: main (all systems, 300 labels), budgets, lengths, steps (as many for every arm, in
+                         any time), equiformer, newton, transfer, aimd (further short runs of plane waves), or all
     --only ethanol       systems by name, with commas between them
     --arms none,frames   arms by name
     --labels 100         trainings with so many labels
@@ -62,7 +62,7 @@ def main(
             wanted = job.arm.name in wanted_arms and labels in (None, job.labels)
             if wanted and job.key not in done:
                 todo[job.key] = job
-    hours = sum(job.minutes for job in todo.values()) / 60 / parallel
+    hours = sum(job.minutes or 2.0 for job in todo.values()) / 60 / parallel
     print(f"{len(todo)} trainings to do, {len(done)} rows are there; about {hours:.1f} h", flush=True)
     if show:
         print("\n".join(job.name for job in todo.values()))
@@ -187,7 +187,7 @@ def row_of(job: Job, system: str, split: str, report: dict[str, Any], errors: di
 
 def key_of(row: dict[str, Any]) -> tuple[str, str, str, int, int, float, str]:
     key = row["system"], row["backbone"], row["task"], row["labels"], row["seed"], row["minutes"]
-    return *key, row.get("processor", "")
+    return *key, row.get("processor", "") if row["minutes"] else ""
 
 
 def rows() -> list[dict[str, Any]]:

@@ -10,12 +10,12 @@ from systems import BY_NAME
 
 TITLES = {name: system.title for name, system in BY_NAME.items()} | {"isomers_unknown": "isomers of C7O2H10, unknown"}
 Group = tuple[str, int, float, str]
-"""Backbone, labels, minutes, processor: what a table has in common."""
+"""Backbone, labels, minutes (0: so many steps), processor: what a table has in common."""
 BySeed = dict[int, float]
 
 
 def group_of(row: dict[str, Any]) -> Group:
-    return row["backbone"], row["labels"], row["minutes"], row.get("processor", "")
+    return row["backbone"], row["labels"], row["minutes"], row.get("processor", "") if row["minutes"] else ""
 
 
 def measured_on(processor: str) -> str:
