@@ -62,7 +62,7 @@ TRANSFER = Arm("transfer", {"task": "none"})
 NEWTON_FAR = Arm("newton_reach4", {"task": "newton", "reach": 4}, rest=True, motion=True)
 NEWTON_ONLY = Arm("newton_only", {"task": "newton"}, motion=True, bare=True)
 ARMS = {arm.name: arm for arm in (*MAIN, *LENGTHS, TRANSFER, NEWTON_FAR, NEWTON_ONLY)}
-STEPS = 5000  # of trainings of one number of steps, as papers compare tasks; there the arms differ in time
+STEPS = 5000  # of trainings that are compared at equal steps; they differ in time
 PAIRS = ("none", "frames", "shuffled", "gaussian", "dens")  # those that are compared so
 GONE = ("latent", "force_difference", "conservation", "curriculum")  # lost, and were removed; their rows are kept
 
