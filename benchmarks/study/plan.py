@@ -95,14 +95,14 @@ class Job:
 
     @property
     def key(self) -> tuple[str, str, str, int, int, float, str]:
-        """What makes it different from the others: where it is trained, too, if its length is a time."""
+        """What makes it different from the others: where it is trained, too, since its length is a time."""
         what = self.system.name, self.model["backbone"], self.arm.name, self.labels, self.seed, self.minutes
-        return *what, processor() if self.minutes else ""
+        return *what, processor()
 
     @property
     def name(self) -> str:
         system, backbone, arm, labels, seed, minutes, _ = self.key
-        return f"{system}-{backbone}-{arm}-{labels}-seed{seed}-" + (f"{minutes:g}min" if minutes else f"{STEPS}steps")
+        return f"{system}-{backbone}-{arm}-{labels}-seed{seed}-{length(minutes)}"
 
     @property
     def folder(self) -> Path:
@@ -142,6 +142,11 @@ class Job:
             "auxiliary": auxiliary,
             "training": training,
         }
+
+
+def length(minutes: float) -> str:
+    """How long a training is, as part of a file name."""
+    return f"{minutes:g}min" if minutes else f"{STEPS}steps"
 
 
 SLICES = ("main", "budgets", "lengths", "steps", "equiformer", "newton", "transfer", "aimd")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from overview import MINUTES, overview
-from plan import ARMS, GONE, LENGTHS, MAIN, STEPS
+from plan import ARMS, GONE, LENGTHS, MAIN, STEPS, length
 from systems import HERE, as_name
 from values import TITLES, Group, array, beyond_spread, by_arm, cell, group_of, measured_on
 
@@ -50,8 +50,8 @@ def write_report(rows: list[dict[str, Any]]) -> None:
 
 def heading(group: Group) -> str:
     backbone, labels, minutes, processor = group
-    length = f"{minutes:g} min of CPU time{measured_on(processor)}" if minutes else f"{STEPS:,} steps"
-    return f"`{backbone}`, {labels} labels, {length}"
+    time = f"{minutes:g} min of CPU time" if minutes else f"{STEPS:,} steps"
+    return f"`{backbone}`, {labels} labels, {time}{measured_on(processor)}"
 
 
 def table(rows: list[dict[str, Any]], key: str, what: str) -> str:
@@ -168,8 +168,7 @@ def plot(rows: list[dict[str, Any]], group: Group) -> bool:
 def plot_path(group: Group) -> Path:
     backbone, labels, minutes, processor = group
     where = f"_{as_name(processor)}" if processor else ""
-    length = f"{minutes:g}min" if minutes else f"{STEPS}steps"
-    return HERE / f"{backbone}_{labels}_{length}{where}.png"
+    return HERE / f"{backbone}_{labels}_{length(minutes)}{where}.png"
 
 
 def into_document(text: str) -> None:

@@ -19,6 +19,7 @@ import fcntl
 import json
 import subprocess
 import sys
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
@@ -43,7 +44,7 @@ def main(
     arms: Annotated[str | None, typer.Option(help="Arms, with commas between them; all if not given.")] = None,
     labels: Annotated[int | None, typer.Option(help="Of the trainings; all if not given.", min=0)] = None,
     seeds: Annotated[int, typer.Option(help="Repetitions of everything.", min=1)] = 3,
-    minutes: Annotated[float, typer.Option(help="CPU time of each training.", min=0.01)] = 2.0,
+    minutes: Annotated[float, typer.Option(help="CPU time of each training; not of equal steps.", min=0.01)] = 2.0,
     parallel: Annotated[int, typer.Option("--jobs", help="Trainings at once, one thread each.", min=1)] = 2,
     show: Annotated[bool, typer.Option("--list", help="Say what would be done, and end.")] = False,
     report: Annotated[bool, typer.Option("--report", help="Write tables and plots again, and end.")] = False,
@@ -62,8 +63,10 @@ def main(
             wanted = job.arm.name in wanted_arms and labels in (None, job.labels)
             if wanted and job.key not in done:
                 todo[job.key] = job
-    hours = sum(job.minutes or 2.0 for job in todo.values()) / 60 / parallel
+    hours = sum(job.minutes or 2.0 for job in todo.values()) / 60 / parallel  # equal steps take about two minutes
     print(f"{len(todo)} trainings to do, {len(done)} rows are there; about {hours:.1f} h", flush=True)
+    for text in of_another_day(todo.values(), rows()):
+        print(text, flush=True)
     if show:
         print("\n".join(job.name for job in todo.values()))
         return
@@ -76,6 +79,19 @@ def main(
         print(text)
     if failures:
         sys.exit(1)
+
+
+def of_another_day(todo: Iterable[Job], there: list[dict[str, Any]]) -> list[str]:
+    """Says which arms would be compared with rows that may be of a faster or slower machine."""
+    groups = {(job.system.name, job.labels, job.minutes, job.key[-1]) for job in todo if job.minutes}
+    found = {
+        f"{row['system']}: {row['task']} was measured on {row.get('date', 'another day')}; equal time is equal on one "
+        "machine only: take its rows out of results.json if this is another one"
+        for row in there
+        if (row["system"], row["labels"], row["minutes"], row.get("processor", "")) in groups
+        and row.get("date") != date.today().isoformat()
+    }
+    return sorted(found)
 
 
 def chosen_of(given: str | None, known: list[str], option: str) -> list[str]:
@@ -187,7 +203,7 @@ def row_of(job: Job, system: str, split: str, report: dict[str, Any], errors: di
 
 def key_of(row: dict[str, Any]) -> tuple[str, str, str, int, int, float, str]:
     key = row["system"], row["backbone"], row["task"], row["labels"], row["seed"], row["minutes"]
-    return *key, row.get("processor", "") if row["minutes"] else ""
+    return *key, row.get("processor", "")
 
 
 def rows() -> list[dict[str, Any]]:

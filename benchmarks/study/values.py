@@ -15,7 +15,7 @@ BySeed = dict[int, float]
 
 
 def group_of(row: dict[str, Any]) -> Group:
-    return row["backbone"], row["labels"], row["minutes"], row.get("processor", "") if row["minutes"] else ""
+    return row["backbone"], row["labels"], row["minutes"], row.get("processor", "")
 
 
 def measured_on(processor: str) -> str:
