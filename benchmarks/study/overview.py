@@ -5,20 +5,28 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+from picture import PICTURE, draw
+from plan import ARMS as ALL_ARMS
 from plan import MAIN
 from systems import BY_NAME
-from values import TITLES, BySeed, beyond_spread, by_arm, change, changes
+from values import TITLES, TRAINED, BySeed, beyond_spread, by_arm, change, changes
 
 MINUTES = 2.0  # the length of its trainings
 FORCE, ENERGY = "force_mae_mev_per_angstrom", "energy_mae_mev"
 ARMS = tuple(arm.name for arm in MAIN if arm.name != "none")
 INTRODUCTION = """\
-Change of the force MAE against `none` of the same seeds, `cartesian`; in bold what is beyond the spread of three seeds.
+Change of the force MAE against `none` of the same seeds, `cartesian`; in bold what is beyond the spread of three seeds;
+–: no rows yet; n/a: the system cannot be trained so, for want of frames in order or of motion from which forces follow.
 Each system is from the processor that has most rows of it; the errors themselves stand in the tables that follow."""
 
 
-def overview(rows: list[dict[str, Any]]) -> str:
-    """The table, and below it how often each arm is better and worse, in forces and in energies."""
+def overview(rows: list[dict[str, Any]], folder: str) -> str:
+    """The table, its picture, and below it how often each arm is better and worse, in forces and in energies.
+
+    Args:
+        rows: of results.json.
+        folder: of the picture, as the document sees it, with a slash at its end.
+    """
     mine = [r for r in rows if (r["backbone"], r["labels"], r["minutes"]) == ("cartesian", 300, MINUTES)]
     places = {name: of_one_processor(mine, name) for name in TITLES}
     found = errors_of(places, FORCE)
@@ -30,9 +38,10 @@ def overview(rows: list[dict[str, Any]]) -> str:
         "|---|---|" + "---|" * len(ARMS),
     ]
     for name, values in found.items():
-        cells = [against_none(values.get(arm), values["none"]) for arm in ARMS]
-        chosen = default.get(name, default.get(name.removesuffix("_unknown")))
-        lines.append(f"| {TITLES[name]} | `{chosen}` | {' | '.join(cells)} |")
+        cells = [against_none(values.get(arm), values["none"]) if fits(name, arm) else "n/a" for arm in ARMS]
+        lines.append(f"| {TITLES[name]} | `{default[TRAINED[name].name]}` | {' | '.join(cells)} |")
+    draw(found, ARMS, fits)
+    lines += ["", f"![Change of the force error by system and arm]({folder}{PICTURE.name})"]
     trained = {name: rows for name, rows in places.items() if name in BY_NAME}  # others are scored beside those
     for what, key in (("force", FORCE), ("energy", ENERGY)):
         systems = errors_of(trained, key)
@@ -43,6 +52,11 @@ def overview(rows: list[dict[str, Any]]) -> str:
             *(f"| `{arm}` | {' | '.join(map(str, counts(systems, arm)))} |" for arm in ARMS),
         ]
     return "\n".join(lines)
+
+
+def fits(name: str, arm: str) -> bool:
+    """Whether what a row of that name comes from can be trained so."""
+    return ALL_ARMS[arm].fits(TRAINED[name])
 
 
 def of_one_processor(rows: list[dict[str, Any]], system: str) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ def write_report(rows: list[dict[str, Any]]) -> None:
         print("no results yet")
         return
     groups = sorted({group_of(r) for r in rows if r["task"] != "newton_only"})
-    parts = [f"### Main table: 300 labels, {MINUTES:g} min of CPU time\n\n{overview(rows)}"]
+    parts = [f"### Main table: 300 labels, {MINUTES:g} min of CPU time\n\n{overview(rows, FOLDER)}"]
     for group in groups:
         mine = [r for r in rows if group_of(r) == group]
         parts.append(f"### {heading(group)}\n\n{table(mine, 'force_mae_mev_per_angstrom', 'force MAE, meV/Å')}")
