@@ -38,6 +38,7 @@ def summary(trajectory: Trajectory) -> dict[str, Any]:
         "force_max_ev_per_angstrom": None
         if trajectory.forces is None or trajectory.forces.size == 0
         else float(np.linalg.norm(trajectory.forces, axis=2).max()),
+        "net_force_ev_per_angstrom": net_force(trajectory),
         "shortest_distances_angstrom": shortest_distances(trajectory),
         "duplicate_frames": len(find_duplicates(trajectory)),
         "notes": list(trajectory.notes),
@@ -63,6 +64,17 @@ def formula(atomic_numbers: Integers) -> str:
     first = ["C", "H"] if "C" in counts else []
     order = [symbol for symbol in first if symbol in counts] + sorted(set(counts) - set(first))
     return "".join(f"{symbol}{counts[symbol] if counts[symbol] > 1 else ''}" for symbol in order)
+
+
+def net_force(trajectory: Trajectory) -> float | None:
+    """Mean over frames and directions of |Σᵢ Fᵢ| / N in eV/Å, None without forces.
+
+    Forces of a potential that depends on relative positions add up to zero, so by the triangle inequality its MAE on
+    these forces is no smaller. Labels have a net force where a grid, an external field or atoms held in place gave one.
+    """
+    if trajectory.forces is None or trajectory.forces.size == 0:
+        return None
+    return float(np.abs(trajectory.forces.mean(axis=1, dtype=np.float64)).mean())
 
 
 def shortest_distances(trajectory: Trajectory) -> dict[str, float]:

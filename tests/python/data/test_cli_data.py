@@ -14,6 +14,7 @@ import pytest
 
 from frames.data import read
 from frames.data.readers import hdf5
+from frames.data.summary import net_force
 from frames.data.trajectory import Trajectory
 
 
@@ -67,6 +68,26 @@ def test_inspect_says_fail_and_exits_with_1(morse_trajectory: Trajectory, tmp_pa
     result = _frames("inspect", "shuffled.h5", folder=tmp_path)
     assert result.returncode == 1
     assert "FAIL    the frames are shuffled" in result.stdout
+
+
+def test_inspect_gives_the_net_force_and_no_potential_errs_less(morse_trajectory: Trajectory, tmp_path: Path) -> None:
+    exact = morse_trajectory.forces
+    assert exact is not None and net_force(morse_trajectory) == pytest.approx(0.0, abs=1e-12)
+    noise = np.random.default_rng(0).normal(scale=0.02, size=exact.shape)
+    labelled = replace(morse_trajectory, forces=exact + noise)
+    least = net_force(labelled)
+    assert least is not None
+    assert least <= np.abs(labelled.forces - exact).mean()
+    # forces without a net force that are nearest to the labels reach it where the net force is all of the error
+    drift = np.broadcast_to(noise.mean(axis=1, keepdims=True), exact.shape)
+    assert least == pytest.approx(np.abs(drift).mean())
+    hdf5.write(tmp_path / "net.h5", [labelled])
+    result = _frames("inspect", "net.h5", folder=tmp_path)
+    assert f"{1000 * least:.2f} meV/Å per atom (a model's force MAE is no smaller)" in result.stdout
+    hdf5.write(tmp_path / "exact.h5", [morse_trajectory])
+    assert "below 0.01 meV/Å per atom" in _frames("inspect", "exact.h5", folder=tmp_path).stdout
+    unlabelled = replace(morse_trajectory, forces=None)
+    assert net_force(unlabelled) is None
 
 
 def test_inspect_of_isolated_atoms(shared_data: Path, tmp_path: Path) -> None:
