@@ -158,8 +158,9 @@ def plot(rows: list[dict[str, Any]], group: Group) -> bool:
         axes.set(xlabel="force MAE / that of none", yticks=range(len(arms)), yticklabels=arms)
         axes.grid(alpha=0.3, axis="x")
         axes.set_ylim(len(arms) - 0.5, -0.5)
-    for axes in list(panels.flat)[len(systems) :]:
-        axes.set_visible(False)
+    for place, axes in enumerate(panels.flat):
+        axes.set_visible(place < len(systems))
+        axes.tick_params(labelbottom=place + columns >= len(systems))  # of the lowest one of each column
     figure.savefig(plot_path(group), dpi=130)
     plt.close(figure)
     return True
