@@ -6,10 +6,9 @@ from collections import defaultdict
 from typing import Any
 
 from picture import PICTURE, draw
-from plan import ARMS as ALL_ARMS
 from plan import MAIN
 from systems import BY_NAME
-from values import TITLES, TRAINED, BySeed, beyond_spread, by_arm, change, changes
+from values import TITLES, TRAINED, BySeed, beyond_spread, by_arm, change, changes, fits
 
 MINUTES = 2.0  # the length of its trainings
 FORCE, ENERGY = "force_mae_mev_per_angstrom", "energy_mae_mev"
@@ -40,7 +39,7 @@ def overview(rows: list[dict[str, Any]], folder: str) -> str:
     for name, values in found.items():
         cells = [against_none(values.get(arm), values["none"]) if fits(name, arm) else "n/a" for arm in ARMS]
         lines.append(f"| {TITLES[name]} | `{default[TRAINED[name].name]}` | {' | '.join(cells)} |")
-    draw(found, ARMS, fits)
+    draw(found, ARMS)
     lines += ["", f"![Change of the force error by system and arm]({folder}{PICTURE.name})"]
     trained = {name: rows for name, rows in places.items() if name in BY_NAME}  # others are scored beside those
     for what, key in (("force", FORCE), ("energy", ENERGY)):
@@ -52,11 +51,6 @@ def overview(rows: list[dict[str, Any]], folder: str) -> str:
             *(f"| `{arm}` | {' | '.join(map(str, counts(systems, arm)))} |" for arm in ARMS),
         ]
     return "\n".join(lines)
-
-
-def fits(name: str, arm: str) -> bool:
-    """Whether what a row of that name comes from can be trained so."""
-    return ALL_ARMS[arm].fits(TRAINED[name])
 
 
 def of_one_processor(rows: list[dict[str, Any]], system: str) -> list[dict[str, Any]]:

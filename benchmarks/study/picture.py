@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import numpy as np
 from systems import HERE
-from values import TITLES, BySeed, beyond_spread, changes
+from values import TITLES, BySeed, beyond_spread, changes, fits
 
 PICTURE = HERE / "main.png"
 DARKEST = 60.0  # per cent; larger changes have its colour
 
 
-def draw(
-    systems: dict[str, dict[str, BySeed]],
-    arms: tuple[str, ...],
-    fits: Callable[[str, str], bool],
-    path: Path = PICTURE,
-) -> None:
-    """Mean change of the force error against `none` in per cent, by colour and number; bold beyond the spread.
+def draw(systems: dict[str, dict[str, BySeed]], arms: tuple[str, ...]) -> None:
+    """Writes `PICTURE`: mean change of the force error against `none` in per cent, bold beyond the spread.
 
     Args:
-        systems: errors by system, arm and seed.
-        arms: from left to right.
-        fits: whether a system can be trained that way; "n/a" where not.
-        path: of the picture.
+        systems: errors by system, arm and seed; from top to bottom.
+        arms: from left to right; "n/a" where a system cannot be trained so.
     """
     import matplotlib
 
@@ -62,5 +52,5 @@ def draw(
     for side in axes.spines.values():
         side.set_visible(False)
     figure.colorbar(image, label="force MAE against none, %", extend="max", pad=0.01)
-    figure.savefig(path, dpi=130)
+    figure.savefig(PICTURE, dpi=130)
     plt.close(figure)

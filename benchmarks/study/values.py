@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import Any
 
 import numpy as np
+from plan import ARMS
 from systems import BY_NAME
 
 UNSEEN = "isomers of C7O2H10, unknown"  # scored beside the known ones
@@ -15,6 +16,11 @@ TITLES = {name: system.title if name == system.name else UNSEEN for name, system
 Group = tuple[str, int, float, str]
 """Backbone, labels, minutes (0: so many steps), processor: what a table has in common."""
 BySeed = dict[int, float]
+
+
+def fits(name: str, arm: str) -> bool:
+    """Whether what a row of that name comes from can be trained so."""
+    return ARMS[arm].fits(TRAINED[name])
 
 
 def group_of(row: dict[str, Any]) -> Group:

@@ -74,7 +74,7 @@ def net_force(trajectory: Trajectory) -> float | None:
     """
     if trajectory.forces is None or trajectory.forces.size == 0:
         return None
-    return float(np.abs(trajectory.forces.mean(axis=1, dtype=np.float64)).mean())
+    return float(np.abs(trajectory.forces.mean(axis=1)).mean())
 
 
 def shortest_distances(trajectory: Trajectory) -> dict[str, float]:
