@@ -58,8 +58,10 @@ def train(
     checked, raw = load_config(config)
     need_torch("train")
     from frames.training.loop import BEST, CURVE, METRICS, Run
+    from frames.training.stopping import note_on_length
 
-    report = Run(checked, raw, console).execute(resume=resume)
+    run = Run(checked, raw, console)
+    report = run.execute(resume=resume)
     if not report:  # of a process that is not the first
         return
     table = Table("errors of the best parameters", "validation", "test")
@@ -75,6 +77,8 @@ def train(
         cells = [f"{report[role][key]:.2f}" if key in report.get(role, {}) else "–" for role in ("validation", "test")]
         table.add_row(label, *cells)
     console.print(table)
+    if note := note_on_length(run.rows):
+        console.print(f"note: {note}", highlight=False)
     folder = Path(checked.output)
     console.print(f"{report['seconds'] / 60:.1f} min of training; {BEST}, {METRICS} and {CURVE} are in {folder}")
 

@@ -22,6 +22,7 @@ from frames.training.interruption import Interruption
 from frames.training.losses import ErrorSums
 from frames.training.parallel import join_workers, leave_workers
 from frames.training.plots import plot_learning_curve
+from frames.training.stopping import stalled
 from frames.training.trainer import Trainer, predictions
 
 BEST, LAST, METRICS, CURVE = "best.pt", "last.pt", "metrics.csv", "learning_curve.png"
@@ -207,10 +208,7 @@ class Run:
     def _stalled(self) -> bool:
         """Whether the validation error has not fallen for as many validations as the configuration has patience."""
         patience = self.config.training.patience
-        if patience is None:
-            return False
-        forces = [row["validation_force_mae_mev_per_angstrom"] for row in self.rows]
-        return len(forces) - 1 - int(np.argmin(forces)) >= patience
+        return patience is not None and stalled(self.rows, patience)
 
     def _validate(self) -> None:
         trainer = self.trainer
