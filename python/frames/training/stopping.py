@@ -38,6 +38,6 @@ def note_on_length(rows: list[dict[str, float]]) -> str | None:
     if last["force_loss"] >= best["force_loss"]:
         return f"{fact}, and the loss rose, too: try a lower training.learning_rate"
     return (
-        f"{fact}, while the loss fell: the training learnt its frames by heart. Labels of other structures help most; "
-        "a shorter training or training.weight_decay (0.01) may"
+        f"{fact}, while the loss fell: from there on the training learnt its frames by heart. A longer one gives no "
+        "more; labels of other structures do, and at times training.weight_decay = 0.01"
     )
