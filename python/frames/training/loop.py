@@ -22,7 +22,7 @@ from frames.training.interruption import Interruption
 from frames.training.losses import ErrorSums
 from frames.training.parallel import join_workers, leave_workers
 from frames.training.plots import plot_learning_curve
-from frames.training.stopping import stalled
+from frames.training.stopping import VALIDATION_FORCE, stalled
 from frames.training.trainer import Trainer, predictions
 
 BEST, LAST, METRICS, CURVE = "best.pt", "last.pt", "metrics.csv", "learning_curve.png"
@@ -34,7 +34,7 @@ COLUMNS = (
     "energy_loss",
     "virial_loss",
     "auxiliary_loss",
-    "validation_force_mae_mev_per_angstrom",
+    VALIDATION_FORCE,
     "validation_energy_mae_mev",
     "validation_virial_mae_mev_per_atom",
 )
@@ -216,7 +216,7 @@ class Run:
         row: dict[str, float] = {"step": trainer.step, "seconds": round(trainer.seconds, 3)}
         row.update({key: float(np.mean(values)) for key, values in self.losses.items()})
         self.losses = {}
-        row["validation_force_mae_mev_per_angstrom"] = errors["force_mae_mev_per_angstrom"]
+        row[VALIDATION_FORCE] = errors["force_mae_mev_per_angstrom"]
         for key in ("energy_mae_mev", "virial_mae_mev_per_atom"):
             if key in errors:
                 row[f"validation_{key}"] = errors[key]
@@ -271,7 +271,7 @@ class Run:
     def _status(self) -> str:
         if not self.rows:
             return ""
-        force = self.rows[-1]["validation_force_mae_mev_per_angstrom"]
+        force = self.rows[-1][VALIDATION_FORCE]
         energy = self.rows[-1].get("validation_energy_mae_mev")
         return f"force {force:.1f} meV/Å" + (f", energy {energy:.1f} meV" if energy is not None else "")
 

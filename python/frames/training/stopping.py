@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-FORCE = "validation_force_mae_mev_per_angstrom"
+VALIDATION_FORCE = "validation_force_mae_mev_per_angstrom"
 RISE = 1.02  # from the lowest error to the last one; less than that is scatter
 
 
@@ -14,7 +14,7 @@ def stalled(rows: list[dict[str, float]], patience: int) -> bool:
     Args:
         rows: of metrics.csv, one for each validation, at least one.
     """
-    forces = [row[FORCE] for row in rows]
+    forces = [row[VALIDATION_FORCE] for row in rows]
     return len(forces) - 1 - int(np.argmin(forces)) >= patience
 
 
@@ -28,16 +28,16 @@ def note_on_length(rows: list[dict[str, float]]) -> str | None:
     """
     if len(rows) < 4:
         return None
-    best, last = min(rows, key=lambda row: row[FORCE]), rows[-1]
-    if best["step"] > last["step"] / 2 or last[FORCE] < RISE * best[FORCE]:
+    best, last = min(rows, key=lambda row: row[VALIDATION_FORCE]), rows[-1]
+    if best["step"] > last["step"] / 2 or last[VALIDATION_FORCE] < RISE * best[VALIDATION_FORCE]:
         return None
     fact = (
         f"the validation error of the forces was lowest at step {best['step']:.0f} of {last['step']:.0f}, "
-        f"{best[FORCE]:.1f} meV/Å, and {last[FORCE]:.1f} at the end"
+        f"{best[VALIDATION_FORCE]:.1f} meV/Å, and {last[VALIDATION_FORCE]:.1f} at the end"
     )
     if last["force_loss"] >= best["force_loss"]:
         return f"{fact}, and the loss rose, too: try a lower training.learning_rate"
     return (
         f"{fact}, while the loss fell: from there on the training learnt its frames by heart. A longer one gives no "
-        "more; labels of other structures do, and at times training.weight_decay = 0.01"
+        "more; labels of other structures may, and so may training.weight_decay = 0.01"
     )

@@ -24,7 +24,7 @@ def test_frames_that_are_learnt_by_heart() -> None:
     assert note_on_length(rows(*BY_HEART)) == (
         "the validation error of the forces was lowest at step 500 of 4117, 345.9 meV/Å, and 375.5 at the end, while "
         "the loss fell: from there on the training learnt its frames by heart. A longer one gives no more; labels of "
-        "other structures do, and at times training.weight_decay = 0.01"
+        "other structures may, and so may training.weight_decay = 0.01"
     )
 
 
