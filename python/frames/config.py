@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,8 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+STEPS = 20000  # of a training of which nothing says how long it is
 
 
 class _Section(BaseModel):
@@ -131,7 +134,7 @@ class AuxiliarySection(_Section):
 
 
 class TrainingSection(_Section):
-    steps: int = Field(default=20000, ge=1)
+    steps: int | None = Field(default=None, ge=1)  # 20000 if minutes are not given either
     minutes: float | None = Field(default=None, gt=0)  # ends, schedule included, after this time at the latest
     # of minutes; CPU time, without that of the compilation, makes trainings comparable on a busy machine
     clock: Literal["wall", "cpu"] = "wall"
@@ -154,6 +157,13 @@ class TrainingSection(_Section):
     compile: bool | None = None  # compile the training step; if not given, where it pays (from 4000 steps)
     validate_every: int = Field(default=500, ge=1)  # steps
     checkpoint_every: int = Field(default=500, ge=1)  # steps
+
+    @property
+    def most_steps(self) -> float:
+        """Steps after which the training ends; infinite where minutes alone say when."""
+        if self.steps is not None:
+            return self.steps
+        return STEPS if self.minutes is None else math.inf
 
 
 class Config(_Section):

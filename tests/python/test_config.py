@@ -29,6 +29,20 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "steps"),
+    [
+        ("", 20000),
+        ("steps = 30", 30),
+        ("minutes = 60", float("inf")),  # time alone says when
+        ("minutes = 60\nsteps = 30", 30),
+    ],
+)
+def test_how_long_a_training_is(tmp_path: Path, text: str, steps: float) -> None:
+    config, _ = load_config(write(tmp_path, f"{GOOD}[training]\n{text}\n"))
+    assert config.training.most_steps == steps
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         (GOOD + "[model]\ncutof = 5.0\n", "unknown key model.cutof; known here are backbone, preset, cutoff, settings"),

@@ -168,7 +168,7 @@ class Run:
         trainer, training = self.trainer, self.config.training
         clock = time.process_time if training.clock == "cpu" else time.perf_counter
         with Interruption() as interruption, _progress(self.console) as progress:
-            bar = progress.add_task("", total=training.steps, completed=trainer.step, errors="")
+            bar = progress.add_task("", total=training.steps, completed=trainer.step, errors="")  # None: not known yet
             rate = 0.0
             # at least one step, also where compiling took all of the minutes: there is a checkpoint to evaluate
             ended = bool(self.rows) and (trainer.progress >= 1.0 or self._stalled())
@@ -192,7 +192,7 @@ class Run:
                 if self.workers.total(float(interruption.asked)) > 0:
                     self._stop(saved)
                 # limited by minutes, the end comes sooner than the last step: show the nearer one
-                total = min(training.steps, int(trainer.step / max(trainer.progress, 1e-9)))
+                total = min(training.most_steps, int(trainer.step / max(trainer.progress, 1e-9)))
                 shown = f"{rate:.0f} frames/s  {self._status()}"
                 progress.update(bar, completed=trainer.step, total=total, errors=shown)
 

@@ -128,7 +128,7 @@ class Trainer:
         """From 0 to 1: by steps, or by time where a limit in minutes is nearer."""
         training = self.config.training
         by_time = self.seconds / (60 * training.minutes) if training.minutes else 0.0
-        return min(1.0, max(self.step / training.steps, by_time))
+        return min(1.0, max(self.step / training.most_steps, by_time))
 
     def advance(self) -> dict[str, float]:
         """One step of the optimizer. Returns the learning rate and the parts of the loss in meV units."""
@@ -183,7 +183,7 @@ class Trainer:
         possible = can_compile(self.spec.backbone)
         if training.compile and not possible:
             raise FramesError("training.compile = true: needs backbone = 'cartesian'")
-        return possible and training.steps >= COMPILE_FROM if training.compile is None else training.compile
+        return possible and training.most_steps >= COMPILE_FROM if training.compile is None else training.compile
 
     def compile(self) -> None:
         """Compiles the step for batches of this run, which takes half a minute or more for every shape.

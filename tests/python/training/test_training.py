@@ -73,6 +73,16 @@ def test_errors_fall(morse_file: Path, tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path / "run" / "best.pt").report["test"] == report["test"]
 
 
+def test_minutes_alone_end_a_training(morse_file: Path, tmp_path: Path) -> None:
+    raw = table(morse_file, tmp_path / "run", training={"minutes": 0.02, "compile": False})
+    del raw["training"]["steps"]
+    report = execute(raw)
+    assert 1.2 <= report["seconds"]
+    last = load_checkpoint(tmp_path / "run" / "last.pt")
+    assert last.step == report["steps_done"] >= 1
+    assert "force_mae_mev_per_angstrom" in report["test"]
+
+
 @pytest.mark.parametrize("task", ["none", "frames"])
 def test_resumes_bit_for_bit_after_a_kill(morse_file: Path, tmp_path: Path, task: str) -> None:
     auxiliary = {"auxiliary": {"task": task}}
