@@ -16,7 +16,7 @@ ARMS = tuple(arm.name for arm in MAIN if arm.name != "none")
 INTRODUCTION = """\
 Change of the force MAE against `none` of the same seeds, `cartesian`; in bold what is beyond the spread of three seeds;
 –: no rows yet; n/a: the system cannot be trained so, for want of frames in order or of motion from which forces follow.
-Each system is from the processor that has most rows of it; the errors themselves stand in the tables that follow."""
+Each system is from the processor that has most rows of it; the errors themselves are in benchmarks/study/tables.md."""
 
 
 def overview(rows: list[dict[str, Any]], folder: str) -> str:

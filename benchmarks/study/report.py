@@ -1,4 +1,4 @@
-"""Tables, plots and docs/study.md from the rows of results.json; nothing else goes into them."""
+"""Tables, plots and what docs/study.md shows of them, from the rows of results.json; nothing else goes into them."""
 
 from __future__ import annotations
 
@@ -17,41 +17,52 @@ BEGIN, END = "<!-- study: begin -->", "<!-- study: end -->"
 
 
 def write_report(rows: list[dict[str, Any]]) -> None:
-    """Writes tables.md, one plot for each table, and the part of docs/study.md between the markers."""
+    """Writes tables.md, one plot for each table, and what the study comes to into docs/study.md, between the markers.
+
+    Errors, energies and steps of every arm are in tables.md alone.
+    """
     if not rows:
         print("no results yet")
         return
     groups = sorted({group_of(r) for r in rows if r["task"] != "newton_only"})
-    parts = [f"### Main table: 300 labels, {MINUTES:g} min of CPU time\n\n{overview(rows, FOLDER)}"]
-    for group in groups:
-        mine = [r for r in rows if group_of(r) == group]
-        parts.append(f"### {heading(group)}\n\n{table(mine, 'force_mae_mev_per_angstrom', 'force MAE, meV/Å')}")
-        parts.append(table(mine, "energy_mae_mev", "energy MAE, meV"))
-        if group[2]:
-            parts.append(table([{**r, "steps": r["steps"] / 1000} for r in mine], "steps", "steps made, thousands"))
-        else:
-            parts.append(table(mine, "train_seconds", "CPU time, s"))
-        if plot(mine, group):
-            parts.append(f"![Force error of each seed over the mean of none]({FOLDER}{plot_path(group).name})")
-    for group in groups:
-        mine = [r for r in rows if group_of(r) == group]
-        if found := default_table(mine):
-            parts.append(f"### The default against the labels alone: {heading(group)}\n\n{found}")
-    parts += [
+    summary = [
+        f"### Main table: 300 labels, {MINUTES:g} min of CPU time\n\n{overview(rows, FOLDER)}",
+        f"### The default against the labels alone\n\n{default_table(rows, groups)}",
+    ]
+    summary += [
         f"### Forces from motion: {minutes:g} min of CPU time{measured_on(processor)}\n\n{newton}"
         for minutes, processor in sorted({group_of(r)[2:] for r in rows})
         if (newton := newton_table([r for r in rows if group_of(r)[2:] == (minutes, processor)]))
     ]
-    text = "\n\n".join([*parts, splits(rows)])
-    tables = text.replace(FOLDER, "")
-    (HERE / "tables.md").write_text(f"Written by run.py from results.json.\n\n{tables}\n")
-    into_document(text)
+    details = [part for group in groups for part in group_tables([r for r in rows if group_of(r) == group], group)]
+    every = "\n\n".join([*summary, *details, splits(rows)]).replace(FOLDER, "")
+    (HERE / "tables.md").write_text(f"Written by run.py from results.json.\n\n{every}\n")
+    into_document("\n\n".join([*summary, splits(rows)]))
+
+
+def group_tables(rows: list[dict[str, Any]], group: Group) -> list[str]:
+    """Errors, energies and steps, or time, of all arms, and their plot."""
+    parts = [
+        f"### {heading(group)}\n\n{table(rows, 'force_mae_mev_per_angstrom', 'force MAE, meV/Å')}",
+        table(rows, "energy_mae_mev", "energy MAE, meV"),
+    ]
+    if group[2]:
+        parts.append(table([{**r, "steps": r["steps"] / 1000} for r in rows], "steps", "steps made, thousands"))
+    else:
+        parts.append(table(rows, "train_seconds", "CPU time, s"))
+    if plot(rows, group):
+        parts.append(f"![Force error of each seed over the mean of none]({FOLDER}{plot_path(group).name})")
+    return parts
 
 
 def heading(group: Group) -> str:
     backbone, labels, minutes, processor = group
-    time = f"{minutes:g} min of CPU time" if minutes else f"{STEPS:,} steps"
-    return f"`{backbone}`, {labels} labels, {time}{measured_on(processor)}"
+    return f"`{backbone}`, {labels} labels, {duration(minutes)}{measured_on(processor)}"
+
+
+def duration(minutes: float) -> str:
+    """Of a training; 0 minutes are so many steps."""
+    return f"{minutes:g} min of CPU time" if minutes else f"{STEPS:,} steps"
 
 
 def table(rows: list[dict[str, Any]], key: str, what: str) -> str:
@@ -68,22 +79,28 @@ def table(rows: list[dict[str, Any]], key: str, what: str) -> str:
     return "\n".join(lines)
 
 
-def default_table(rows: list[dict[str, Any]]) -> str:
-    """What `auto` chooses, and whether it gains: a gain or loss counts if the seeds of the two do not overlap."""
-    forces = by_arm(rows, "force_mae_mev_per_angstrom")
-    chosen = {r["system"]: r["default"] for r in rows if "default" in r}
-    lines = []
-    for system in (name for name in TITLES if name in chosen):
-        task, none = chosen[system], forces[system]["none"]
-        if task == "none":
-            lines.append(f"| {TITLES[system]} | `none` | {cell(none, None)} | the same training | |")
-        elif (found := forces[system].get(task)) is not None:
+def default_table(rows: list[dict[str, Any]], groups: list[Group]) -> str:
+    """Where `auto` is more than `none`, whether it gains: it does if its seeds do not overlap with those of `none`."""
+    lines = [
+        "Where it is not `none`, the same training.",
+        "",
+        "| force MAE, meV/Å | labels | length | `none` | default | |",
+        "|---|---|---|---|---|---|",
+    ]
+    for group in groups:
+        mine = [r for r in rows if group_of(r) == group]
+        forces = by_arm(mine, "force_mae_mev_per_angstrom")
+        chosen = {r["system"]: r["default"] for r in mine if r.get("default", "none") != "none"}
+        for system in (name for name in TITLES if name in chosen):
+            none, found = forces[system]["none"], forces[system].get(chosen[system])
+            if found is None:
+                continue
             apart = beyond_spread(found, none)
             verdict = "too few seeds" if apart is None else f"{'beyond' if apart else 'within'} the spread"
-            lines.append(f"| {TITLES[system]} | `{task}` | {cell(none, None)} | {cell(found, none)} | {verdict} |")
-    if not lines:
-        return ""
-    return "\n".join(["| force MAE, meV/Å | default | `none` | default | |", "|---|---|---|---|---|", *lines])
+            given = f"{group[1]} | {duration(group[2])}{measured_on(group[3])}"
+            task = f"`{chosen[system]}` {cell(found, none)}"
+            lines.append(f"| {TITLES[system]} | {given} | {cell(none, None)} | {task} | {verdict} |")
+    return "\n".join(lines)
 
 
 def newton_table(rows: list[dict[str, Any]]) -> str:
@@ -104,7 +121,8 @@ def newton_table(rows: list[dict[str, Any]]) -> str:
         for system in systems:
             mine = [r for r in chosen if (r["system"], r["task"], r["labels"]) == (system, task, labels)]
             cells.append(cell({r["seed"]: r["force_mae_mev_per_angstrom"] for r in mine}, None))
-        lines.append(f"| {names.get((task, labels), f'{labels} labels, `none`')} | " + " | ".join(cells) + " |")
+        if any(text != "–" for text in cells):
+            lines.append(f"| {names.get((task, labels), f'{labels} labels, `none`')} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

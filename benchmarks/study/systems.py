@@ -184,7 +184,7 @@ def without_duplicates(run: Trajectory, others: list[Trajectory]) -> Trajectory:
 
 
 def isomers(known: bool = True) -> None:
-    """At least 30 isomers of C7O2H10, 1 fs; geometries by RDKit, in an environment of its own."""
+    """At least 30 isomers of C7H10O2, 1 fs; geometries by RDKit, in an environment of its own."""
     folder, python = DATA / "isomers", OUT / "rdkit" / "bin" / "python"
     files = tuple(DATA / f"isomers{part}.h5" for part in ("", "_unknown", "_later"))
     if all(path.exists() for path in files):
@@ -330,7 +330,7 @@ SYSTEMS = (
     md17("aspirin"),
     System(
         "isomers",
-        "isomers of C7O2H10, GFN2-xTB, known",
+        "isomers of C7H10O2, GFN2-xTB, known",
         "time blocks of every known molecule, 50 frames between them",
         isomers,
         isomer_table,

@@ -9,7 +9,7 @@ import numpy as np
 from plan import ARMS
 from systems import BY_NAME
 
-UNSEEN = "isomers of C7O2H10, unknown"  # scored beside the known ones
+UNSEEN = "isomers of C7H10O2, unknown"  # scored beside the known ones
 TRAINED = {name: system for system in BY_NAME.values() for name in (system.name, *dict(system.elsewhere))}
 """The system whose training gives the errors of a row."""
 TITLES = {name: system.title if name == system.name else UNSEEN for name, system in TRAINED.items()}
