@@ -59,9 +59,9 @@ LENGTHS = (
     Arm("frames_T3_first", {"task": "frames", "length": 3, "targets": "first"}, ordered=True),
 )
 TRANSFER = Arm("transfer", {"task": "none"})
-NEWTON_FAR = Arm("newton_reach4", {"task": "newton", "reach": 4}, rest=True, motion=True)
+REACH = {n: Arm(f"newton_reach{n}", {"task": "newton", "reach": n}, rest=True, motion=True) for n in (1, 2, 4)}
 NEWTON_ONLY = Arm("newton_only", {"task": "newton"}, motion=True, bare=True)
-ARMS = {arm.name: arm for arm in (*MAIN, *LENGTHS, TRANSFER, NEWTON_FAR, NEWTON_ONLY)}
+ARMS = {arm.name: arm for arm in (*MAIN, *LENGTHS, TRANSFER, *REACH.values(), NEWTON_ONLY)}
 STEPS = 5000  # of trainings that are compared at equal steps; they differ in time
 PAIRS = ("none", "frames", "shuffled", "gaussian", "dens")  # those that are compared so
 GONE = ("latent", "force_difference", "conservation", "curriculum")  # lost, and were removed; their rows are kept
@@ -149,7 +149,7 @@ def length(minutes: float) -> str:
     return f"{minutes:g}min" if minutes else f"{STEPS}steps"
 
 
-SLICES = ("main", "budgets", "lengths", "steps", "equiformer", "newton", "transfer", "aimd")
+SLICES = ("main", "budgets", "lengths", "steps", "equiformer", "newton", "reach", "transfer", "aimd")
 
 
 def jobs(which: str, seeds: int, minutes: float, systems: Sequence[str]) -> Iterator[Job]:
@@ -163,10 +163,11 @@ def jobs(which: str, seeds: int, minutes: float, systems: Sequence[str]) -> Iter
         elif which == "steps":
             for system in (BY_NAME[name] for name in ("md17_ethanol", "ethanol", "md17_aspirin") if name in systems):
                 yield from (Job(system, ARMS[arm], 300, seed, 0.0) for arm in PAIRS)
-        elif which == "newton" and "ethanol_every4" in systems:
-            coarse = BY_NAME["ethanol_every4"]
-            yield from (Job(coarse, ARMS[arm], 100, seed, minutes) for arm in ("none", "newton", "newton_reach4"))
-            yield Job(coarse, ARMS["none"], 950, seed, minutes)
+        elif which == "reach":  # frames that lie several steps apart, as most runs are stored
+            for every, reach in ((2, 2), (4, 4)):
+                for labels in (100, 300) if f"ethanol_every{every}" in systems else ():
+                    arms = ARMS["none"], REACH[1], REACH[reach]
+                    yield from (Job(BY_NAME[f"ethanol_every{every}"], arm, labels, seed, minutes) for arm in arms)
         elif which == "transfer" and "lips20_beta_Li3PS4" in systems:
             # what the binary compounds teach a model of the ternary one, which has few labels
             binary = Job(BY_NAME["lips20_binary"], ARMS["none"], 600, seed, 5 * minutes)

@@ -105,12 +105,8 @@ def default_table(rows: list[dict[str, Any]], groups: list[Group]) -> str:
 
 def newton_table(rows: list[dict[str, Any]]) -> str:
     """Labels against motion: 100 labels with it, 100 and 950 without, and no label at all. Rows of the same time."""
-    wanted = (("none", 100), ("none", 950), ("newton", 100), ("newton_reach4", 100), ("newton_only", 0))
-    names = {
-        ("newton_only", 0): "no label, `newton`",
-        ("newton", 100): "100 labels, `newton`",
-        ("newton_reach4", 100): "100 labels, `newton` with `reach = 4`",
-    }
+    wanted = (("none", 100), ("none", 950), ("newton", 100), ("newton_only", 0))
+    names = {("newton_only", 0): "no label, `newton`", ("newton", 100): "100 labels, `newton`"}
     chosen = [r for r in rows if r["backbone"] == "cartesian" and (r["task"], r["labels"]) in wanted]
     if not any(r["task"].startswith("newton") for r in chosen):
         return ""

@@ -7,7 +7,8 @@ time is not equal there. Nor need it be on another machine with the same process
 on one, and rows have their date. A system whose data cannot be had is left out, with the reason.
 
     --slice main         which part: main (all systems, 300 labels), budgets, lengths, steps (as many for every arm, in
-                         any time), equiformer, newton, transfer, aimd (further short runs of plane waves), or all
+                         any time), equiformer, newton, reach (frames several steps apart), transfer, aimd (further
+                         short runs of plane waves), or all
     --only ethanol       systems by name, with commas between them
     --arms none,frames   arms by name
     --labels 100         trainings with so many labels

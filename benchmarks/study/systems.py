@@ -316,7 +316,7 @@ def thinned(molecule: str, every: int, title: str) -> System:
         in_segments(name, gap)
 
     table = by_time(f"{name}_segments", SEGMENTS, gap=gap)
-    return System(name, title, SPLIT.format(gap=gap), prepare, table, motion=True, part="newton")
+    return System(name, title, SPLIT.format(gap=gap), prepare, table, motion=True, part="reach")
 
 
 SYSTEMS = (
@@ -344,6 +344,7 @@ SYSTEMS = (
     lips("beta-Li3PS4"),
     lips("P2S5"),
     lips_binary(),
+    thinned("ethanol", 2, "ethanol, GFN2-xTB, every 1 fs"),
     thinned("ethanol", 4, "ethanol, GFN2-xTB, every 2 fs"),
     aimd(
         tuple(f"CH4_{kelvin}K.npz" for kelvin in (300, 500, 1000)),
