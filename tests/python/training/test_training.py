@@ -77,7 +77,7 @@ def test_minutes_alone_end_a_training(morse_file: Path, tmp_path: Path) -> None:
     raw = table(morse_file, tmp_path / "run", training={"minutes": 0.02, "compile": False})
     del raw["training"]["steps"]
     report = execute(raw)
-    assert 1.2 <= report["seconds"]
+    assert report["seconds"] >= 1.2
     last = load_checkpoint(tmp_path / "run" / "last.pt")
     assert last.step == report["steps_done"] >= 1
     assert "force_mae_mev_per_angstrom" in report["test"]
