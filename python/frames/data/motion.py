@@ -33,6 +33,7 @@ REFUSED_ABOVE = 0.3
 """Noise over force above which the forces of an element are not used."""
 NVE_BELOW = 0.01
 """Force of a thermostat over the force up to which a run counts as NVE."""
+STORED_FORCES = "stored forces"
 _ORDER = 6
 _SAMPLES = 2000
 
@@ -162,7 +163,7 @@ def motion_test(trajectory: Trajectory, reach: int = 1) -> MotionTest:
         rest = across(found - stored, direction)
         friction = np.sqrt(np.square(found - stored - rest).sum() / max(np.square(stored).sum(), 1e-300))
         force, noise = _per_element(trajectory, stored), _per_element(trajectory, rest)
-        return MotionTest(force, noise, "stored forces", 0.0, float(friction))
+        return MotionTest(force, noise, STORED_FORCES, 0.0, float(friction))
     half = _ORDER // 2
     long = _sample(chains(trajectory, range(-half - reach, half + reach + 1)))
     if len(long) == 0:

@@ -23,7 +23,7 @@ from frames.errors import FramesError
 from frames.training.auxiliary.base import Chain, Need
 from frames.training.auxiliary.tasks import TASKS, find_chains, need_of
 from frames.training.batch import FrameIndex
-from frames.training.choice import APART, Reader, choose_task, reader_of, with_task
+from frames.training.choice import APART, Reader, choose_task, newton_with_reach, reader_of, with_task
 from frames.training.finetune import read_start
 from frames.training.notes import notes_on
 from frames.training.same_method import OtherMethodError, require_same_method
@@ -80,6 +80,8 @@ def load_training_data(config: Config) -> TrainingData:
     Raises FramesError where files, labels or elements are missing, or frames of two roles coincide.
     """
     reader = reader_of(config)
+    if config.auxiliary.task == "newton":
+        config = newton_with_reach(config, reader)
     if config.auxiliary.task != "auto":
         return _load(config, reader)
     decided, because = choose_task(config, reader)
@@ -171,7 +173,9 @@ def _by_time(config: Config, need: Need | None, reader: Reader) -> TrainingData:
     section = config.data
     assert section.path is not None
     data = TrainingData([], [], [], [], {}, [], "")
-    for t in _add_runs(data, _read_labelled(config, reader, section.path, ordered=True), config.auxiliary.reach):
+    for t in _add_runs(
+        data, _read_labelled(config, reader, section.path, ordered=True), config.auxiliary.frames_on_each_side
+    ):
         run = data.trajectories[t]
         split = split_by_time(
             run,
@@ -220,7 +224,9 @@ def _as_given(config: Config, need: Need | None, reader: Reader) -> TrainingData
         if path is None:
             continue
         frames: list[FrameIndex] = []
-        for t in _add_runs(data, _read_labelled(config, reader, path, ordered=False), config.auxiliary.reach):
+        for t in _add_runs(
+            data, _read_labelled(config, reader, path, ordered=False), config.auxiliary.frames_on_each_side
+        ):
             frames += [(t, i) for i in range(len(data.trajectories[t]))]
         getattr(data, role).extend(_evenly(frames, limits[role]))
         if role == "train":
@@ -346,7 +352,7 @@ def _add_unlabelled(
             raise FramesError(f"data.unlabelled: {path}: {names} in no labelled training frame; take those frames out")
         t = len(data.trajectories)
         if config.auxiliary.task == "newton":
-            _require_labels_agree(data, run, config.auxiliary.reach)
+            _require_labels_agree(data, run, config.auxiliary.frames_on_each_side)
         held = _held_out_too(data, run)
         gap = _gap_in(data, run, config.data.gap)
         data.trajectories.append(run)

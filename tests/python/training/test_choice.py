@@ -14,6 +14,7 @@ from frames.config import parse_config
 from frames.data.readers.hdf5 import write
 from frames.data.trajectory import Trajectory
 from frames.errors import FramesError
+from frames.training.choice import best_reach
 from frames.training.dataset import TrainingData, load_training_data
 from frames.training.trainer import Trainer
 
@@ -42,6 +43,21 @@ def test_the_rest_of_a_run_is_learnt_from_its_motion(morse_file: Path) -> None:
     assert data.auxiliary.task == "newton"
     assert len(data.train) == 5 and len(data.unlabelled) > 100
     assert "auxiliary task: newton, since the motion gives the forces of unlabelled frames" in data.summary
+
+
+@pytest.mark.parametrize(("every", "reach"), [(1, 1), (2, 2), (4, 4)])
+def test_frames_that_lie_apart_are_differentiated_over_more_of_them(tmp_path: Path, every: int, reach: int) -> None:
+    write(tmp_path / "run.h5", [run_morse(500 * every)[::every]])
+    section = {"path": str(tmp_path / "run.h5"), "gap": 20, "labelled": 5}
+    for auxiliary in ({}, {"task": "newton"}):
+        raw = {"output": "unused", "data": {**section, "unlabelled_rest": True}, "model": MODEL, "auxiliary": auxiliary}
+        data = load_training_data(parse_config(raw, "test"))
+        assert (data.auxiliary.task, data.auxiliary.reach, data.anchor) == ("newton", reach, reach)
+        assert ("differentiated over" in data.summary) == (reach > 1)
+    assert best_reach([replace(run_morse(500 * every)[::every], forces=None)]) == 1  # nothing tells
+    asked = {"task": "newton", "reach": 3}
+    raw = {"output": "unused", "data": {**section, "unlabelled_rest": True}, "model": MODEL, "auxiliary": asked}
+    assert load_training_data(parse_config(raw, "test")).anchor == 3
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def need(section: AuxiliarySection) -> Need:
         raise FramesError(
             f"auxiliary.stride = {section.stride}: the task newton takes frames as they follow each other, stride = 1"
         )
-    return Need(tuple(range(-section.reach, section.reach + 1)))
+    return Need(tuple(range(-section.frames_on_each_side, section.frames_on_each_side + 1)))
 
 
 class NewtonTask(AuxiliaryTask):
@@ -43,7 +43,7 @@ class NewtonTask(AuxiliaryTask):
     def __init__(self, setting: Setting) -> None:
         super().__init__()
         self.scale = setting.scale
-        self.reach = setting.section.reach
+        self.reach = setting.section.frames_on_each_side
         runs = sorted({chain[0][0] for chain in setting.chains})
         self.weights = {t: atom_weights(setting.store.trajectories[t], self.reach) for t in runs}
 
