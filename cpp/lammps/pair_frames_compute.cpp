@@ -192,7 +192,8 @@ void PairFrames::add_results() {
   if (vflag_atom || cvflag_atom) add_atom_virials();
 
   // LAMMPS sums forces (and computes sum virials) over ghosts only with newton on; otherwise it is done here.
-  const bool collect = !force->newton;
+  // pair_style hybrid passes virials of ghosts on only with newton on for pairs.
+  const bool collect = !force->newton_pair;
   const int virial_width = vflag_atom || cvflag_atom ? node_width : 0;
   const int width = 3 + virial_width;
   const auto add = [&](int i, const double* forces, const double* virials) {
