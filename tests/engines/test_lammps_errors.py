@@ -338,6 +338,7 @@ def test_model_that_needs_pytorch_where_there_is_no_backend_for_it(tmp_path: Pat
     message = error_of(run)
     assert "the torchscript backend is not installed" in message
     assert "install PyTorch" in message
+    assert "pip install --no-build-isolation" in message
 
 
 def test_plugin_of_another_lammps(tmp_path: Path, model: ToyModel) -> None:
