@@ -33,7 +33,7 @@ struct ForceSettings {
   void check() const;
 };
 
-/// The energy of a model for some or all particles of a System, on every platform.
+/// The energy of a model for some or all particles of a System, on every platform but CUDA.
 ///
 /// The settings are fixed when the force is made. A Context loads the model for itself, so that contexts may
 /// run in different threads.

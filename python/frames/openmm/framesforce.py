@@ -65,7 +65,7 @@ class ForceSettings:
 
 
 class FramesForce(openmm.Force):
-    """The energy of a model file for all or some particles of a system, in kJ/mol, on every platform but CUDA.
+    """The energy of a model file for all or some particles of a system, in kJ/mol, on Reference, CPU and OpenCL.
 
     It can be used as every other force: in force groups, with constraints, barostats and virtual sites, inside
     CustomCVForce and ATMForce, copied, and written to XML with its System. Whatever happens to the model in a
