@@ -14,7 +14,7 @@ from ase.data import chemical_symbols
 
 from frames.config import AuxiliarySection, Config
 from frames.data.duplicates import find_duplicates
-from frames.data.motion import atom_weights, labelled_by_motion
+from frames.data.motion import atom_weights, fit_stencil, labelled_by_motion
 from frames.data.selftest import require_sound
 from frames.data.splits import split_by_time
 from frames.data.timeline import time_step
@@ -27,6 +27,8 @@ from frames.training.choice import APART, Reader, choose_task, newton_with_reach
 from frames.training.finetune import read_start
 from frames.training.notes import notes_on
 from frames.training.same_method import OtherMethodError, require_same_method
+
+STENCIL_SAMPLE = 300  # unlabelled frames whose stored forces tell a stencil, where labels do not
 
 
 @dataclass
@@ -43,6 +45,7 @@ class TrainingData:
     split: str  # how the frames were divided, in words
     auxiliary: AuxiliarySection = field(default_factory=AuxiliarySection)  # that of the configuration, "auto" decided
     because: str = ""  # of a task that was decided
+    stencil: Floats | None = None  # of the task newton (frames/data/stencil.py), where labels tell it
     force_weights: dict[int, Floats] = field(default_factory=dict)  # [N] of runs whose forces are those of the motion
     notes: list[str] = field(default_factory=list)  # what else somebody should know who starts this training
     report: dict[str, Any] = field(default_factory=dict)
@@ -120,6 +123,8 @@ def _load(config: Config, reader: Reader) -> TrainingData:
     if config.training.virial_weight > 0:
         _require_virials(data)
     data.anchor = 0 if need is None else need.anchor
+    if config.auxiliary.task == "newton" and data.unlabelled:
+        data.stencil = _stencil(data, config.auxiliary.frames_on_each_side)
     _check_roles(data)
     data.notes += notes_on(data, config)
     if any(t in data.force_weights for t, _ in data.train):
@@ -139,6 +144,23 @@ def _load(config: Config, reader: Reader) -> TrainingData:
         }
     )
     return data
+
+
+def _stencil(data: TrainingData, reach: int) -> Floats | None:
+    """Fitted to the labels of frames whose neighbours in time are there, or else to forces that unlabelled runs store.
+
+    None if there are too few of both.
+    """
+    for chains in ([data.chains[frame] for frame in sorted(data.chains)], _evenly(data.unlabelled, STENCIL_SAMPLE)):
+        places: dict[int, list[list[int]]] = {}
+        for chain in chains:
+            t = chain[0][0]
+            if t not in data.force_weights and data.trajectories[t].forces is not None:
+                places.setdefault(t, []).append([i for _, i in chain])
+        parts = [(data.trajectories[t], np.array(rows, np.int64)) for t, rows in places.items()]
+        if (found := fit_stencil(parts, reach)) is not None:
+            return found
+    return None
 
 
 def _read_labelled(config: Config, reader: Reader, path: str, *, ordered: bool) -> Sequence[Trajectory]:

@@ -289,7 +289,7 @@ class Trainer:
                 "data.unlabelled, or set auxiliary.task = 'none'"
             )
         sample = [chains[i] for i in np.unique(np.linspace(0, len(chains) - 1, CHAIN_SAMPLE).astype(int))]
-        task = task_of(Setting(self.potential, self.store, auxiliary, sample, self.scale))
+        task = task_of(Setting(self.potential, self.store, auxiliary, sample, self.scale, self.data.stencil))
         return task.to(self.device, DTYPES[self.config.training.dtype])
 
     def _evaluate_jointly(
