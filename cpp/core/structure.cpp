@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string>
 
 #include "core/cell_list.h"
 #include "core/error.h"
@@ -14,6 +15,7 @@ using Vector = std::array<double, 3>;
 
 constexpr double farthest_position = 1e6;  // Å
 constexpr double most_images = 2e6;
+constexpr double images_of_a_wide_cell = 27.0;  // per atom, in a cell as wide as the cutoff
 constexpr std::size_t most_edges = 50'000'000;
 
 Vector cross(const Vector& a, const Vector& b) {
@@ -88,6 +90,12 @@ Images make_images(const std::vector<double>& positions, const Lattice& lattice,
     margin[k] = periodic[k] ? cutoff * norm(lattice.reciprocal[k]) : 0.0;
     images *= 1.0 + 2.0 * margin[k];
   }
+  if (images > most_images && images <= images_of_a_wide_cell * static_cast<double>(atoms)) {
+    throw Error(
+        std::to_string(atoms) +
+        " atoms are too many: expected at most 2e6, periodic images around the cell included; LAMMPS divides "
+        "larger systems among processes");
+  }
   if (!(images <= most_images)) throw Error("the periodic cell is too small for the cutoff");
 
   Images result;
@@ -157,7 +165,10 @@ void build_graph(const std::vector<std::int32_t>& species, const std::vector<dou
     });
     graph.offsets.push_back(static_cast<std::int64_t>(graph.neighbours.size()));
     if (graph.edges() > most_edges)
-      throw Error("the atoms are too dense for the cutoff: more than 5e7 neighbours");
+      throw Error(
+          "more than 5e7 neighbours, " + std::to_string(graph.edges() / (i + 1)) +
+          " of each atom: the atoms are too dense for the cutoff, or too many; LAMMPS divides larger systems "
+          "among processes");
   }
 }
 

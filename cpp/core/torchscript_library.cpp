@@ -39,8 +39,10 @@ fs::path find_backend() {
     std::error_code ignored;
     if (fs::exists(file, ignored)) return file;
   }
-  throw Error("the torchscript backend is not installed (no libframes_torchscript.so beside " + own.string() +
-              "): install PyTorch, then build frames-md again in this environment");
+  throw Error(
+      "the torchscript backend is not installed (no libframes_torchscript.so beside " + own.string() +
+      "): install PyTorch, then build frames-md again in this environment, by pip install "
+      "--no-build-isolation, without which the build does not see PyTorch (docs/lammps/installation.md)");
 }
 
 /// PyTorch's folder of libraries: of the one that this process runs already, of the Python environment that
@@ -91,7 +93,8 @@ const FramesTorchApi& torch_api() {
     if (version != FRAMES_TORCH_VERSION) {
       throw Error("the torchscript backend was built for PyTorch " FRAMES_TORCH_VERSION ", but " +
                   torch.string() + " is PyTorch " + (version.empty() ? "of an unknown version" : version) +
-                  "; install torch==" FRAMES_TORCH_VERSION ", or build frames-md again in this environment");
+                  "; install torch==" FRAMES_TORCH_VERSION
+                  ", or build frames-md again in this environment, by pip install --no-build-isolation");
     }
     for (const char* library : torch_libraries) open_library(torch / library);
     const auto entry = reinterpret_cast<FramesTorchEntry>(dlsym(open_library(backend), "frames_torchscript"));

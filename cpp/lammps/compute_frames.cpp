@@ -35,32 +35,41 @@ void ComputeFrames::fail(const std::string& what) {
   error->all(FLERR, "compute " + name_ + ": " + what);
 }
 
-void ComputeFrames::init() {
+PairFrames& ComputeFrames::find_pair() {
   // The first of several sub-styles of pair_style hybrid.
   Pair* found = force->pair_match("frames", 1);
   if (!found) found = force->pair_match("frames", 1, 1);
-  pair_ = dynamic_cast<PairFrames*>(found);
-  if (!pair_) fail("needs pair_style frames");
-  if (needs_committee_ && pair_->members() < 2) {
+  auto* const pair = dynamic_cast<PairFrames*>(found);
+  if (!pair) fail("needs pair_style frames");
+  if (needs_committee_ && pair->loaded() && pair->members() < 2) {
     fail("needs a committee: name two or more model files in pair_coeff");
   }
+  return *pair;
 }
 
 PairFrames& ComputeFrames::current_pair() {
-  if (!pair_ || !pair_->is_current()) {
-    fail("forces of step " + std::to_string(update->ntimestep) + " were not computed; use it during a run");
+  PairFrames& pair = find_pair();
+  // Atoms may have gone from one rank only, and an error has to come from all of them.
+  const int mine = pair.is_current() ? 1 : 0;
+  int all = 0;
+  MPI_Allreduce(&mine, &all, 1, MPI_INT, MPI_MIN, world);
+  if (all == 0) {
+    fail("forces of step " + std::to_string(update->ntimestep) +
+         " were not computed for the atoms that there are now; use it during a run");
   }
-  return *pair_;
+  return pair;
 }
 
 double* ComputeFrames::clear(int columns) {
   const std::size_t width = at(std::max(columns, 1));
-  values_.assign(width * at(std::max(atom->nlocal, 1)), 0.0);
+  // As long as LAMMPS' own arrays: a dump reads the values again where atoms were created at the same step.
+  const std::size_t rows = at(std::max(atom->nmax, 1));
+  values_.assign(width * rows, 0.0);
   if (columns == 0) {
     vector_atom = values_.data();
   } else {
-    rows_.resize(at(std::max(atom->nlocal, 1)));
-    for (std::size_t i = 0; i < rows_.size(); ++i) rows_[i] = values_.data() + width * i;
+    rows_.resize(rows);
+    for (std::size_t i = 0; i < rows; ++i) rows_[i] = values_.data() + width * i;
     array_atom = rows_.data();
   }
   return values_.data();

@@ -12,20 +12,20 @@ namespace LAMMPS_NS {
 
 class PairFrames;
 
-/// What both computes share: they find the pair style anew for every run, and refuse to give numbers of a
-/// step whose forces were not computed.
+/// What both computes share: they find the pair style anew whenever they are asked, since a deck may replace
+/// it between runs, and refuse to give numbers of a step whose forces were not computed.
 class ComputeFrames : public Compute {
  public:
   ComputeFrames(class LAMMPS* lmp, int narg, char** arg, std::string style);
   ~ComputeFrames() override;
 
-  void init() override;
+  void init() override { find_pair(); }
   double memory_usage() override;
 
  protected:
-  /// The pair style, with forces of this step, and a committee if one is needed.
+  /// The pair style, with forces of this step on these atoms, and a committee if one is needed. Collective.
   PairFrames& current_pair();
-  /// Makes room for all owned atoms in `vector_atom`, or in `array_atom` with `columns` > 0; all zero.
+  /// Makes room for all atoms in `vector_atom`, or in `array_atom` with `columns` > 0; all zero.
   double* clear(int columns);
   /// Zero for atoms outside of the group.
   void mask(int columns);
@@ -34,8 +34,9 @@ class ComputeFrames : public Compute {
   bool needs_committee_ = false;
 
  private:
+  PairFrames& find_pair();
+
   std::string name_;
-  PairFrames* pair_ = nullptr;
   std::vector<double> values_;
   std::vector<double*> rows_;
 };

@@ -200,6 +200,7 @@ void PairFrames::init_style() {
   if (neighbor->nex_type + neighbor->nex_group + neighbor->nex_mol > 0 && comm->me == 0) {
     error->warning(FLERR, "pair_style frames: neigh_modify exclude has no effect on this style");
   }
+  given_.clear();
   size_buffers();
   widen_ghost_shell();
   warn_about_masses();
@@ -212,8 +213,26 @@ void PairFrames::init_list(int, NeighList* pointer) {
   list = pointer;
 }
 
-double PairFrames::init_one(int, int) {
+double PairFrames::init_one(int i, int j) {
+  given_.emplace(i, j);
   return model_->metadata().cutoff;
+}
+
+/// In pair_style hybrid a later pair_coeff gives pairs of types to another style. A model cannot leave some
+/// out, and they would count twice.
+void PairFrames::check_pairs_of_types() const {
+  const auto treated = [&](int type) { return element_of_type_[static_cast<std::size_t>(type)] > 0; };
+  for (int i = 1; i <= atom->ntypes; ++i) {
+    for (int j = i; j <= atom->ntypes; ++j) {
+      if (!treated(i) || !treated(j) || given_.count({i, j}) > 0) continue;
+      const std::string types = std::to_string(i) + " " + std::to_string(j);
+      error->all(FLERR, "pair_style frames: pair_coeff gives atom types " + types +
+                            " to another style, but the model has all pairs of its types, which would count "
+                            "twice; use pair_style hybrid/overlay if both are meant, else leave out the "
+                            "pair_coeff of " +
+                            types);
+    }
+  }
 }
 
 void PairFrames::size_buffers() {

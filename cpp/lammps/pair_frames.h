@@ -57,7 +57,9 @@ class PairFrames : public Pair {
 
   // What computes ask for, of the structure that was evaluated last, in units of the deck.
 
-  /// True if forces were computed on this step.
+  bool loaded() const { return model_ != nullptr; }
+  /// True if forces were computed on this step, for the atoms that this rank owns now. Asked before any of
+  /// the following, whose values lie by the indices that atoms had then.
   bool is_current() const;
   std::size_t members() const { return model_ ? model_->size() : 0; }
   /// [owned atoms] root mean square over the committee of the distance of an atom's force from the mean.
@@ -73,6 +75,7 @@ class PairFrames : public Pair {
   void load(const frames::PairCoefficients& coefficients);
   std::string try_to_load(const std::vector<std::string>& files);
   void map_types(const std::vector<std::string>& symbols);
+  void check_pairs_of_types() const;
   void make_builder();
   void announce();
   void widen_ghost_shell();
@@ -115,17 +118,19 @@ class PairFrames : public Pair {
   bool reported_ = false;
   std::set<std::pair<int, int>> warned_;  // elements whose distances were warned of in this run
   bigint evaluated_step_ = -1;
-  bigint watched_step_ = -1;  // of this run
-  bigint said_step_ = -1;     // the last step whose deviation was too large, and that deviation
+  std::vector<tagint> evaluated_tags_;  // [owned atoms] of that step
+  bigint watched_step_ = -1;            // of this run
+  bigint said_step_ = -1;               // the last step whose deviation was too large, and that deviation
   double said_deviation_ = 0.0;
   std::int64_t evaluations_ = 0;
   std::int64_t deviations_of_ = -1;  // the evaluation that deviations_ belong to
 
-  std::vector<int> element_of_type_;   // [types + 1] atomic number, 0 for NULL
-  std::vector<frames::Owner> owners_;  // [owned and ghost atoms] since the last rebuild
-  std::vector<double> node_forces_;    // [3 nodes] eV/Å
-  std::vector<double> node_virials_;   // [15 nodes] eV, 6 symmetric components, then 9 for centroid stress
-  std::vector<double> sums_;           // [width, owned and ghost atoms] shares on their way to the owners
+  std::vector<int> element_of_type_;     // [types + 1] atomic number, 0 for NULL
+  std::set<std::pair<int, int>> given_;  // pairs of types i <= j that the deck gives to this style
+  std::vector<frames::Owner> owners_;    // [owned and ghost atoms] since the last rebuild
+  std::vector<double> node_forces_;      // [3 nodes] eV/Å
+  std::vector<double> node_virials_;     // [15 nodes] eV, 6 symmetric components, then 9 for centroid stress
+  std::vector<double> sums_;             // [width, owned and ghost atoms] shares on their way to the owners
   int sums_width_ = 0;
   std::vector<double> differences_;  // [3 edges] eV/Å, gradients of a committee's member minus the mean
   std::vector<double> deviations_;   // [owned atoms]

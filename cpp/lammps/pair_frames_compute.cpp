@@ -66,6 +66,7 @@ void PairFrames::compute(int eflag, int vflag) {
 
 void PairFrames::compute_step(int eflag, int vflag) {
   ev_init(eflag, vflag);
+  if (!reported_) check_pairs_of_types();  // the first call after init_one for all pairs of types
   if (neighbor->ago == 0) rebuild_pairs();
   if (owners_.size() != at(atom->nlocal + atom->nghost)) {
     stop("atoms or model changed without new neighbour lists; use `run` without `pre no`");
@@ -104,6 +105,7 @@ void PairFrames::evaluate() {
     stop(failure.what());
   }
   evaluated_step_ = update->ntimestep;
+  evaluated_tags_.assign(atom->tag, atom->tag + atom->nlocal);
   ++evaluations_;
 }
 
@@ -192,7 +194,8 @@ void PairFrames::add_results() {
   if (vflag_atom || cvflag_atom) add_atom_virials();
 
   // LAMMPS sums forces (and computes sum virials) over ghosts only with newton on; otherwise it is done here.
-  const bool collect = !force->newton;
+  // pair_style hybrid passes virials of ghosts on only with newton on for pairs.
+  const bool collect = !force->newton_pair;
   const int virial_width = vflag_atom || cvflag_atom ? node_width : 0;
   const int width = 3 + virial_width;
   const auto add = [&](int i, const double* forces, const double* virials) {

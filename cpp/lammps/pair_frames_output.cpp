@@ -36,7 +36,9 @@ std::string text(double value) {
 }  // namespace
 
 bool PairFrames::is_current() const {
-  return model_ && evaluated_step_ == update->ntimestep;
+  // Between runs atoms can be deleted, created and sorted at the same step.
+  return model_ && evaluated_step_ == update->ntimestep && evaluated_tags_.size() == at(atom->nlocal) &&
+         std::equal(evaluated_tags_.begin(), evaluated_tags_.end(), atom->tag);
 }
 
 /// ε_i = (⟨|F_i − ⟨F_i⟩|²⟩)^½ over the members (Zhang et al., Comput. Phys. Commun. 253, 107206 (2020)).

@@ -1,6 +1,9 @@
 #include "native/engine.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <atomic>
 #include <exception>
 #include <string>
 #include <utility>
@@ -25,6 +28,15 @@ constexpr int atoms_per_thread = 16;
 /// Features that take no more bytes stay in the last level of the cache, or come from there as quickly as
 /// they are worked on; fetching them ahead then costs more than it saves (benchmarks/NOTES.md).
 constexpr std::size_t bytes_in_cache = std::size_t{1} << 24;
+
+/// Whether parallel regions ran in the process that this one was forked from. Their threads stayed there, and
+/// GNU's OpenMP waits for them without end.
+bool threads_are_lost() {
+  static std::atomic<pid_t> process_of_threads{0};
+  pid_t first = 0;
+  const pid_t own = getpid();
+  return !process_of_threads.compare_exchange_strong(first, own) && first != own;
+}
 
 /// Hands out consecutive pieces of one allocation, each on a cache line. With a null base it only counts.
 template <class T>
@@ -239,7 +251,8 @@ void Engine<T>::evaluate(const Graph& graph, GhostExchange* exchange, Output& ou
                 measuring_ ? &profiles_[thread] : nullptr};
     part.evaluate(meet);
   };
-  const int threads = std::max(1, std::min(threads_, computed / atoms_per_thread));
+  int threads = std::max(1, std::min(threads_, computed / atoms_per_thread));
+  if (threads > 1 && threads_are_lost()) threads = 1;
   if (threads == 1) {
     divide(computed, 1);
     run(0, swap_ghosts);

@@ -21,8 +21,8 @@ namespace frames::native {
 template <class T>
 class Engine {
  public:
-  /// @param threads of an evaluation, at least 1. More take effect where built with OpenMP, and for as many
-  /// times 16 atoms.
+  /// @param threads of an evaluation, at least 1. More take effect where built with OpenMP, for as many times
+  /// 16 atoms, and not in a process forked from one in which they have been at work.
   Engine(std::shared_ptr<const Model<T>> model, InstructionSet set, int threads);
 
   /// Energies of local atoms and dE/d(edge vectors).

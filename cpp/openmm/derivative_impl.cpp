@@ -23,7 +23,9 @@ FramesForce* unscaled(ForceSettings settings) {
 }  // namespace
 
 DerivativeImpl::DerivativeImpl(const FramesForce& owner)
-    : owner_(owner), scaled_(owner.settings().scale_parameter + "*" + variable_of(owner.settings())) {
+    : owner_(owner),
+      bonds_(owner.settings().bonds),
+      scaled_(owner.settings().scale_parameter + "*" + variable_of(owner.settings())) {
   const ForceSettings& settings = owner.settings();
   scaled_.addGlobalParameter(settings.scale_parameter, settings.scale_default);
   scaled_.addEnergyParameterDerivative(settings.scale_parameter);

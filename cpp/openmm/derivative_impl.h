@@ -33,7 +33,7 @@ class DerivativeImpl : public OpenMM::ForceImpl {
     return scaled_impl_->getDefaultParameters();
   }
   std::vector<std::string> getKernelNames() override { return scaled_impl_->getKernelNames(); }
-  std::vector<std::pair<int, int>> getBondedParticles() const override { return owner_.settings().bonds; }
+  std::vector<std::pair<int, int>> getBondedParticles() const override { return bonds_; }
   std::vector<const OpenMM::Force*> getContainedForces() const override {
     return scaled_impl_->getContainedForces();
   }
@@ -43,6 +43,7 @@ class DerivativeImpl : public OpenMM::ForceImpl {
 
  private:
   const FramesForce& owner_;
+  const std::vector<std::pair<int, int>> bonds_;  // a copy, as FramesForceImpl has it of all settings
   OpenMM::CustomCVForce scaled_;
   std::unique_ptr<OpenMM::CustomCVForceImpl> scaled_impl_;
 };

@@ -32,6 +32,10 @@ void ForceSettings::check() const {
                   std::to_string(particles) + " particles");
     }
   }
+  if (!topology_box.empty() && topology_box.size() != 3) {
+    throw Error("the box of the topology has " + std::to_string(topology_box.size()) +
+                " vectors; expected three");
+  }
   if (!(skin >= 0.0) || !std::isfinite(skin)) {
     throw Error("skin = " + std::to_string(skin) + " nm: expected a length, 0 or more");
   }

@@ -21,18 +21,19 @@ struct ForceSettings {
   std::vector<int> atomic_numbers;         ///< [atoms]
   std::vector<std::pair<int, int>> bonds;  ///< particles that belong to one molecule; no energy comes of them
   bool periodic = false;
-  std::string backend = "auto";   ///< as LoadOptions::backend
-  std::string precision;          ///< as LoadOptions::precision
-  double skin = 0.05;             ///< nm, of the neighbour list
-  std::string scale_parameter;    ///< name of the global parameter that scales the energy, or ""
-  double scale_default = 1.0;     ///< its value in a new Context
-  bool scale_derivative = false;  ///< whether OpenMM is told dE/d(scale parameter)
+  std::vector<OpenMM::Vec3> topology_box;  ///< [3] nm, box vectors of the topology; [0] if it had none
+  std::string backend = "auto";            ///< as LoadOptions::backend
+  std::string precision;                   ///< as LoadOptions::precision
+  double skin = 0.05;                      ///< nm, of the neighbour list
+  std::string scale_parameter;             ///< name of the global parameter that scales the energy, or ""
+  double scale_default = 1.0;              ///< its value in a new Context
+  bool scale_derivative = false;           ///< whether OpenMM is told dE/d(scale parameter)
 
   /// Throws Error if the settings contradict each other.
   void check() const;
 };
 
-/// The energy of a model for some or all particles of a System, on every platform.
+/// The energy of a model for some or all particles of a System, on every platform but CUDA.
 ///
 /// The settings are fixed when the force is made. A Context loads the model for itself, so that contexts may
 /// run in different threads.

@@ -23,6 +23,8 @@ constexpr double angstrom_per_nm = 1.0 / units::nm_per_angstrom;
 constexpr double kj_per_mol = units::kj_per_mol_per_ev;
 constexpr double force_unit = units::kj_per_mol_per_ev / units::nm_per_angstrom;  // kJ/mol/nm per eV/Å
 constexpr std::size_t most_atoms_named = 5;
+constexpr double default_box = 2.0;  // nm, the edge of the cube that OpenMM gives a System without box
+constexpr double same_box = 1e-3;    // nm; files round lengths
 
 [[noreturn]] void stop(const std::string& what) {
   throw OpenMM::OpenMMException("FramesForce: " + what);
@@ -50,51 +52,50 @@ int threads_of(OpenMM::ContextImpl& context) {
 
 }  // namespace
 
-FramesForceImpl::FramesForceImpl(const FramesForce& owner) : CustomCPPForceImpl(owner), owner_(owner) {}
+FramesForceImpl::FramesForceImpl(const FramesForce& owner)
+    : CustomCPPForceImpl(owner), owner_(owner), settings_(owner.settings()) {}
 
 void FramesForceImpl::initialize(OpenMM::ContextImpl& context) {
-  const ForceSettings& settings = owner_.settings();
   const int particles = context.getSystem().getNumParticles();
-  if (particles != settings.particles) {
-    stop("was made for " + std::to_string(settings.particles) + " particles but the system has " +
+  if (particles != settings_.particles) {
+    stop("was made for " + std::to_string(settings_.particles) + " particles but the system has " +
          std::to_string(particles) + "; make it again from the topology of this system");
   }
   refuse_cuda(context.getPlatform());
   std::vector<std::int32_t> species;
   try {
     LoadOptions options;
-    options.backend = settings.backend;
-    options.precision = settings.precision;
+    options.backend = settings_.backend;
+    options.precision = settings_.precision;
     options.threads = threads_of(context);
     const WithoutPythonLock unlocked;
-    backend_ = settings.model.open(options);
+    backend_ = settings_.model.open(options);
     const Metadata& metadata = backend_->metadata();
-    for (const int number : settings.atomic_numbers) {
+    for (const int number : settings_.atomic_numbers) {
       species.push_back(metadata.species_of(number));
       if (species.back() < 0) {
-        throw Error(atom_name(species.size() - 1) + ": the model " + settings.model.name() +
+        throw Error(atom_name(species.size() - 1) + ": the model " + settings_.model.name() +
                     " does not know its element; it knows " + metadata.element_symbols());
       }
     }
   } catch (const std::exception& error) {
     stop(error.what());
   }
-  pairs_ = std::make_unique<VerletList>(backend_->metadata().cutoff, settings.skin * angstrom_per_nm,
-                                        settings.periodic, std::move(species));
+  pairs_ = std::make_unique<VerletList>(backend_->metadata().cutoff, settings_.skin * angstrom_per_nm,
+                                        settings_.periodic, std::move(species));
   CustomCPPForceImpl::initialize(context);
 }
 
 std::string FramesForceImpl::atom_name(std::size_t atom) const {
-  const ForceSettings& settings = owner_.settings();
-  const int number = settings.atomic_numbers[atom];
+  const int number = settings_.atomic_numbers[atom];
   const std::string symbol =
       number >= 1 && number <= 118 ? chemical_symbol(number) : "atomic number " + std::to_string(number);
-  return "particle " + std::to_string(settings.atoms[atom]) + " (" + symbol + ")";
+  return "particle " + std::to_string(settings_.atoms[atom]) + " (" + symbol + ")";
 }
 
 void FramesForceImpl::take_positions(OpenMM::ContextImpl& context,
                                      const std::vector<OpenMM::Vec3>& positions) {
-  const std::vector<int>& atoms = owner_.settings().atoms;
+  const std::vector<int>& atoms = settings_.atoms;
   positions_.resize(3 * atoms.size());
   for (std::size_t i = 0; i < atoms.size(); ++i) {
     const OpenMM::Vec3& position = positions[static_cast<std::size_t>(atoms[i])];
@@ -105,17 +106,44 @@ void FramesForceImpl::take_positions(OpenMM::ContextImpl& context,
            " is not finite; the simulation has become unstable: shorten the time step or minimise first");
     }
   }
-  if (!owner_.settings().periodic) return;
+  if (!settings_.periodic) return;
   OpenMM::Vec3 rows[3];
   context.getPeriodicBoxVectors(rows[0], rows[1], rows[2]);
+  if (!box_checked_) check_box(rows);
+  box_checked_ = true;  // what a barostat or a script makes of it later is meant
   for (std::size_t row = 0; row < 3; ++row) {
     for (int k = 0; k < 3; ++k) cell_[3 * row + static_cast<std::size_t>(k)] = angstrom_per_nm * rows[row][k];
   }
 }
 
+/// OpenMM gives a System that was given no box a cube of 2 nm, and neither System nor Simulation looks at the
+/// topology: atoms would meet images that are not there.
+void FramesForceImpl::check_box(const OpenMM::Vec3 (&rows)[3]) const {
+  if (settings_.topology_box.empty()) return;
+  double difference = 0.0;
+  std::string box;
+  for (int row = 0; row < 3; ++row) {
+    const OpenMM::Vec3& wanted = settings_.topology_box[static_cast<std::size_t>(row)];
+    for (int k = 0; k < 3; ++k) {
+      const double of_default = row == k ? default_box : 0.0;
+      if (rows[row][k] != of_default) return;
+      difference = std::max(difference, std::abs(wanted[k] - of_default));
+    }
+    char numbers[96];
+    std::snprintf(numbers, sizeof numbers, " (%.5g, %.5g, %.5g)", wanted[0], wanted[1], wanted[2]);
+    box += numbers;
+  }
+  if (difference <= same_box) return;
+  stop(
+      "the box is a cube of 2 nm, which OpenMM gives a System without box, but the topology has the box "
+      "vectors" +
+      box +
+      " nm; call system.setDefaultPeriodicBoxVectors(*topology.getPeriodicBoxVectors()) before the Context "
+      "is made");
+}
+
 double FramesForceImpl::computeForce(OpenMM::ContextImpl& context, const std::vector<OpenMM::Vec3>& positions,
                                      std::vector<OpenMM::Vec3>& forces) {
-  const ForceSettings& settings = owner_.settings();
   evaluated_ = false;
   take_positions(context, positions);
   try {
@@ -123,7 +151,7 @@ double FramesForceImpl::computeForce(OpenMM::ContextImpl& context, const std::ve
     pairs_->update(positions_, cell_);
     backend_->evaluate(pairs_->graph(), nullptr, output_);
   } catch (const std::exception& error) {  // out of memory, too: some platforms end the process otherwise
-    stop(settings.model.renamed(error.what(), *backend_));
+    stop(settings_.model.renamed(error.what(), *backend_));
   }
   forces_.assign(positions_.size(), 0.0);
   add_forces(pairs_->graph(), output_.edge_gradients, forces_.data(), nullptr);
@@ -131,11 +159,11 @@ double FramesForceImpl::computeForce(OpenMM::ContextImpl& context, const std::ve
   evaluated_ = true;
 
   const double scale =
-      settings.scale_parameter.empty() ? 1.0 : context.getParameter(settings.scale_parameter);
+      settings_.scale_parameter.empty() ? 1.0 : context.getParameter(settings_.scale_parameter);
   std::fill(forces.begin(), forces.end(), OpenMM::Vec3());
-  for (std::size_t i = 0; i < settings.atoms.size(); ++i) {
+  for (std::size_t i = 0; i < settings_.atoms.size(); ++i) {
     const double factor = scale * force_unit;
-    forces[static_cast<std::size_t>(settings.atoms[i])] =
+    forces[static_cast<std::size_t>(settings_.atoms[i])] =
         OpenMM::Vec3(factor * forces_[3 * i], factor * forces_[3 * i + 1], factor * forces_[3 * i + 2]);
   }
   return scale * kj_per_mol * output_.energy;
@@ -189,13 +217,12 @@ std::vector<double> FramesForceImpl::atom_forces() const {
 }
 
 std::map<std::string, double> FramesForceImpl::getDefaultParameters() {
-  const ForceSettings& settings = owner_.settings();
-  if (settings.scale_parameter.empty()) return {};
-  return {{settings.scale_parameter, settings.scale_default}};
+  if (settings_.scale_parameter.empty()) return {};
+  return {{settings_.scale_parameter, settings_.scale_default}};
 }
 
 std::vector<std::pair<int, int>> FramesForceImpl::getBondedParticles() const {
-  return owner_.settings().bonds;
+  return settings_.bonds;
 }
 
 }  // namespace frames

@@ -42,17 +42,20 @@ class FramesForceImpl : public OpenMM::CustomCPPForceImpl {
 
  private:
   void take_positions(OpenMM::ContextImpl& context, const std::vector<OpenMM::Vec3>& positions);
+  void check_box(const OpenMM::Vec3 (&rows)[3]) const;
   void check_finite() const;
   void check_evaluated() const;
   std::string atom_name(std::size_t atom) const;
 
   const FramesForce& owner_;
+  const ForceSettings settings_;  // a copy, since a script may remove the force while the Context lives on
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<VerletList> pairs_;
   Output output_;
   std::vector<double> positions_;  // [3 atoms] Å
   std::vector<double> forces_;     // [3 atoms] eV/Å
   std::array<double, 9> cell_{};   // Å
+  bool box_checked_ = false;
   bool evaluated_ = false;
 };
 

@@ -7,6 +7,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -40,14 +41,17 @@ OpenMM::Context& context_at(std::uintptr_t address) {
 
 std::string new_force(const std::string& path, bool embed, int particles, std::vector<int> atoms,
                       std::vector<int> atomic_numbers, std::vector<std::pair<int, int>> bonds, bool periodic,
-                      const std::string& backend, const std::string& precision, double skin,
-                      const std::string& scale_parameter, double scale_default) {
+                      const std::vector<std::array<double, 3>>& topology_box, const std::string& backend,
+                      const std::string& precision, double skin, const std::string& scale_parameter,
+                      double scale_default) {
   ForceSettings settings(frames::ModelSource::from_file(path, embed));
   settings.particles = particles;
   settings.atoms = std::move(atoms);
   settings.atomic_numbers = std::move(atomic_numbers);
   settings.bonds = std::move(bonds);
   settings.periodic = periodic;
+  for (const std::array<double, 3>& row : topology_box)
+    settings.topology_box.emplace_back(row[0], row[1], row[2]);
   settings.backend = backend;
   settings.precision = precision;
   settings.skin = skin;
@@ -71,6 +75,9 @@ py::dict settings_of(std::uintptr_t address) {
   result["atomic_numbers"] = settings.atomic_numbers;
   result["bonds"] = settings.bonds;
   result["periodic"] = settings.periodic;
+  py::list box;
+  for (const OpenMM::Vec3& row : settings.topology_box) box.append(py::make_tuple(row[0], row[1], row[2]));
+  result["topology_box"] = box;
   result["backend"] = settings.backend;
   result["precision"] = settings.precision;
   result["skin"] = settings.skin;
@@ -106,8 +113,8 @@ PYBIND11_MODULE(_openmm, module) {
   frames::register_serialization();
   module.def("new_force", &new_force, py::arg("path"), py::arg("embed"), py::arg("particles"),
              py::arg("atoms"), py::arg("atomic_numbers"), py::arg("bonds"), py::arg("periodic"),
-             py::arg("backend"), py::arg("precision"), py::arg("skin"), py::arg("scale_parameter"),
-             py::arg("scale_default"), py::call_guard<py::gil_scoped_release>(),
+             py::arg("topology_box"), py::arg("backend"), py::arg("precision"), py::arg("skin"),
+             py::arg("scale_parameter"), py::arg("scale_default"), py::call_guard<py::gil_scoped_release>(),
              "XML of a new force, for XmlSerializer.");
   module.def("is_frames_force", [](std::uintptr_t address) { return cast(address) != nullptr; });
   module.def("settings", &settings_of, py::arg("force"));

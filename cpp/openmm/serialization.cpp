@@ -43,6 +43,13 @@ void write_settings(const ForceSettings& settings, SerializationNode& node) {
   node.setDoubleProperty("scaleDefault", settings.scale_default);
   node.setBoolProperty("scaleDerivative", settings.scale_derivative);
   node.setIntProperty("particles", settings.particles);
+  SerializationNode& box = node.createChildNode("TopologyBox");
+  for (const OpenMM::Vec3& vector : settings.topology_box) {
+    box.createChildNode("Vector")
+        .setDoubleProperty("x", vector[0])
+        .setDoubleProperty("y", vector[1])
+        .setDoubleProperty("z", vector[2]);
+  }
   SerializationNode& atoms = node.createChildNode("Atoms");
   for (std::size_t i = 0; i < settings.atoms.size(); ++i) {
     SerializationNode& atom = atoms.createChildNode("Atom");
@@ -54,7 +61,7 @@ void write_settings(const ForceSettings& settings, SerializationNode& node) {
     bonds.createChildNode("Bond").setIntProperty("p1", first).setIntProperty("p2", second);
 }
 
-ForceSettings read_settings(const SerializationNode& node) {
+ForceSettings read_settings(const SerializationNode& node, int version) {
   ForceSettings settings(read_model(node.getChildNode("Model")));
   settings.periodic = node.getBoolProperty("periodic");
   settings.backend = node.getStringProperty("backend");
@@ -64,6 +71,12 @@ ForceSettings read_settings(const SerializationNode& node) {
   settings.scale_default = node.getDoubleProperty("scaleDefault");
   settings.scale_derivative = node.getBoolProperty("scaleDerivative");
   settings.particles = node.getIntProperty("particles");
+  if (version >= 2) {
+    for (const SerializationNode& vector : node.getChildNode("TopologyBox").getChildren()) {
+      settings.topology_box.emplace_back(vector.getDoubleProperty("x"), vector.getDoubleProperty("y"),
+                                         vector.getDoubleProperty("z"));
+    }
+  }
   for (const SerializationNode& atom : node.getChildNode("Atoms").getChildren()) {
     settings.atoms.push_back(atom.getIntProperty("index"));
     settings.atomic_numbers.push_back(atom.getIntProperty("number"));
@@ -93,7 +106,7 @@ class Proxy : public OpenMM::SerializationProxy {
                                     std::to_string(serialization_version) + "; install a newer frames-md");
     }
     try {
-      auto force = std::make_unique<FramesForce>(read_settings(node));
+      auto force = std::make_unique<FramesForce>(read_settings(node, version));
       force->setForceGroup(node.getIntProperty("forceGroup"));
       force->setName(node.getStringProperty("name"));
       return force.release();

@@ -7,7 +7,8 @@
 namespace frames {
 
 /// Version of the XML. Raised when something is added; older versions stay readable.
-constexpr int serialization_version = 1;
+/// 2: the box of the topology.
+constexpr int serialization_version = 2;
 
 /// Tells OpenMM how to write and read a FramesForce. May be called more than once.
 void register_serialization();

@@ -47,7 +47,8 @@ class FramesCalculator(Calculator):
         Args: model: path of a model file. device: where PyTorch evaluates it: "cpu", "cuda" or "cuda:N".
             backend: "auto" takes the native engine if it can evaluate the model, else PyTorch. skin: Å; pairs
             up to cutoff + skin are remembered, and looked for again once an atom has moved by half of
-                the skin. threads: of the native engine, one if not given; more pay from about a hundred atoms.
+                the skin. threads: of the native engine, one if not given; more pay from about a hundred atoms. Where
+                Python forks processes (`multiprocessing` on Linux) after an evaluation with several, they use one.
             kwargs: ASE's own (atoms, label, directory, ...).
 
         Raises FramesError if the file or the backend cannot be used; later, for structures that the model

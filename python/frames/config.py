@@ -97,10 +97,16 @@ class AuxiliarySection(_Section):
     targets: Literal["adjacent", "first"] = "adjacent"  # frames: between successive frames, or from the first
     longest: float | None = Field(default=None, gt=0)  # fs; frames: pairs of successive frames at uneven times
     noise: float | None = Field(default=None, gt=0)  # Å per component; gaussian and dens
-    reach: int = Field(default=1, ge=1, le=6)  # newton: frames on each side; more of them where steps were left out
+    # newton: frames on each side; more where steps were left out. If not given, as comes nearest to stored forces
+    reach: int | None = Field(default=None, ge=1, le=6)
     # newton: unlabelled frames of a batch, as a fraction; by their number, and at most 0.8, if not given
     share: float | None = Field(default=None, gt=0, lt=1)
     partner_labels: bool = False  # also use the labels of the partner frames
+
+    @property
+    def frames_on_each_side(self) -> int:
+        """The reach, one if nothing has chosen another."""
+        return self.reach or 1
 
     @model_validator(mode="after")
     def _belongs(self) -> AuxiliarySection:

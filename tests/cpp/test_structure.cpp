@@ -126,6 +126,18 @@ TEST(graph_refuses_what_cannot_be) {
               "too small");
 }
 
+TEST(graph_of_too_many_atoms) {
+  frames::Graph graph;
+  const auto build = [&](std::size_t atoms, const Cell& cell, bool periodic) {
+    const std::vector<double> positions(3 * atoms, 0.0);
+    frames::build_graph(std::vector<std::int32_t>(atoms, 0), positions, cell, {periodic, periodic, periodic},
+                        3.0, graph);
+  };
+  CHECK_ERROR(build(2'000'001, {}, false), "2000001 atoms are too many: expected at most 2e6");
+  const Cell wide = {300, 0, 0, 0, 300, 0, 0, 0, 300};
+  CHECK_ERROR(build(1'990'000, wide, true), "1990000 atoms are too many: expected at most 2e6");
+}
+
 TEST(cell_list_of_points_far_apart) {
   std::vector<double> points = random_positions(200, 3.0, 9);
   points.insert(points.end(), {1e5, 0, 0, 1e5 + 1, 0, 0});

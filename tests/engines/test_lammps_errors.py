@@ -92,6 +92,17 @@ DECKS = {
         "compute d all frames/atom energy\npair_style zero 4.0\npair_coeff * *\n",
         ["needs pair_style frames"],
     ),
+    "pairs of its types to another style": (
+        PLACE,
+        "pair_style hybrid frames zero 4.0\npair_coeff * * frames MODEL O C H\npair_coeff 1 3 zero\nrun 0\n",
+        ["pair_coeff gives atom types 1 3 to another style", "count twice", "leave out the pair_coeff of 1 3"],
+    ),
+    "the same between two runs": (
+        PLACE,
+        "pair_style hybrid frames zero 4.0\npair_coeff * * frames MODEL O C NULL\npair_coeff * 3 zero\nrun 0\n"
+        "pair_coeff 2 2 zero\nrun 0\n",
+        ["pair_coeff gives atom types 2 2 to another style"],
+    ),
     "not computed": (
         PLACE,
         "compute d all frames/atom energy\ncompute s all reduce sum c_d\nrun 0\npair_style frames\n"
@@ -327,6 +338,7 @@ def test_model_that_needs_pytorch_where_there_is_no_backend_for_it(tmp_path: Pat
     message = error_of(run)
     assert "the torchscript backend is not installed" in message
     assert "install PyTorch" in message
+    assert "pip install --no-build-isolation" in message
 
 
 def test_plugin_of_another_lammps(tmp_path: Path, model: ToyModel) -> None:

@@ -11,7 +11,7 @@ from ase import Atoms
 
 pytest.importorskip("torch")
 
-from lammps_run import PROGRAMS, Run, require_lammps, run_lammps
+from lammps_run import PROGRAMS, Run, deck, require_lammps, run_deck, run_lammps, write_data
 from lammps_systems import TYPES, chain, crystal, ethanol, heated, jittered, narrow, slab, triclinic
 from toy_potential import ToyModel, write_toy_model
 
@@ -20,7 +20,9 @@ PRESSURES = ["Pxx", "Pyy", "Pzz", "Pxy", "Pxz", "Pyz"]
 
 ATOM_STRESSES = """compute s all stress/atom NULL virial
 compute ssum all reduce sumsq c_s[*]
-thermo_style custom step pe pxx pyy pzz pxy pxz pyz c_ssum[*]
+compute c all centroid/stress/atom NULL virial
+compute csum all reduce sumsq c_c[*]
+thermo_style custom step pe pxx pyy pzz pxy pxz pyz c_ssum[*] c_csum[*]
 thermo_modify format float %.15g
 run 0"""
 
@@ -105,10 +107,20 @@ def test_balanced_and_tiled_decompositions(tmp_path: Path, model: ToyModel) -> N
     assert np.abs(tiled.thermo["Press"] - one.thermo["Press"]).max() < 1e-3
 
 
-@pytest.mark.parametrize("newton", ["on", "off"])
-def test_atom_stresses_do_not_depend_on_ranks(tmp_path: Path, model: ToyModel, newton: str) -> None:
-    one = run_lammps(tmp_path / "1", triclinic(), model.path, TYPES, commands=ATOM_STRESSES)
-    two = run_lammps(tmp_path / "2", triclinic(), model.path, TYPES, 2, newton=newton, commands=ATOM_STRESSES)
+@pytest.mark.parametrize("style", ["frames", "hybrid/overlay frames zero 4.0"])
+@pytest.mark.parametrize("newton", ["on", "off", "off on", "on off"])
+def test_atom_stresses_do_not_depend_on_ranks(
+    tmp_path: Path, native_models: dict[str, Path], newton: str, style: str
+) -> None:
+    """Where pairs and bonds differ in `newton`, pair_style hybrid passes on less than computes ask for."""
+    model = native_models["float64"]
+    one = run_lammps(tmp_path / "1", triclinic(), model, TYPES, commands=ATOM_STRESSES)
+    text = deck(triclinic(), model, TYPES, newton=newton, style=style, commands=ATOM_STRESSES)
+    if style != "frames":
+        text = text.replace("pair_coeff * *", "pair_coeff * * zero\npair_coeff * * frames")
+    write_data(tmp_path / "system.data", triclinic(), TYPES)
+    two = run_deck(tmp_path, text, 2)
+    assert two.status == 0, two.output
     for name, values in one.thermo.items():
         assert two.thermo[name][0] == pytest.approx(values[0], rel=1e-9, abs=1e-4), name
 

@@ -151,6 +151,28 @@ def test_box_without_volume_stops_with_a_message() -> None:
         context.getState(energy=True)
 
 
+def test_force_removed_while_its_context_lives() -> None:
+    """The Context goes on with the settings that it has been made with."""
+    script = f"""
+import openmm
+from frames.openmm import FramesForce
+system = openmm.System()
+for _ in range(9):
+    system.addParticle(12.0)
+force = FramesForce({str(MODEL)!r}, {NUMBERS!r}, periodic=False, bonds=[(0, 1)])
+system.addForce(force)
+context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatform("Reference"))
+context.setPositions({(ethanol().positions / ANGSTROM).tolist()!r})
+context.getState(energy=True)
+system.removeForce(0)
+rubbish = [openmm.CustomBondForce("k*r") for _ in range(200)] + [bytearray(200 + 8 * k) for k in range(300)]
+for _ in range(2):
+    context.getState(energy=True)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_questions_that_have_no_answer() -> None:
     force = FramesForce(MODEL, NUMBERS, periodic=False)
     with pytest.raises(FramesError, match="'lambda' is no parameter of this force, which was made without scale_param"):

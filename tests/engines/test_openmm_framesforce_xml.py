@@ -149,6 +149,7 @@ def test_file_of_the_first_version_is_read(model: Path) -> None:
     assert (settings.model, settings.sha256, settings.embedded) == (str(model), digest, False)
     assert (settings.particles, settings.atoms, settings.atomic_numbers) == (9, [0, 8], [6, 1])
     assert (settings.bonds, settings.periodic, settings.skin) == ([(0, 8)], False, 0.03)
+    assert settings.topology_box == []
     assert (settings.backend, settings.precision) == ("native", "double")
     assert (settings.scale_parameter, settings.scale_default, settings.scale_derivative) == ("lambda", 1.0, True)
     assert (force.getForceGroup(), force.getName()) == (3, "vacuum")
@@ -157,8 +158,8 @@ def test_file_of_the_first_version_is_read(model: Path) -> None:
 @pytest.mark.parametrize(
     ("pattern", "replacement", "message"),
     [
-        ('version="1"', 'version="2"', "the XML is of version 2, this frames-md reads version 1; install a newer"),
-        ('version="1"', "", "version"),
+        ('version="2"', 'version="3"', "the XML is of version 3, this frames-md reads version 2; install a newer"),
+        ('version="2"', "", "version"),
         ('base64="UEsD', 'base64="UEsE', "the model does not match its checksum; it was altered or damaged"),
         ('base64="UEsD', 'base64="UE*D', "not valid base64; the XML was cut or altered"),
         ('base64="UEsD', 'base64="UEs', "not valid base64; the XML was cut or altered"),

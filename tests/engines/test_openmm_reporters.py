@@ -21,6 +21,7 @@ from toy_potential import write_toy_model
 from frames.ase import FramesCalculator
 from frames.errors import FramesError
 from frames.openmm import CommitteeReporter, FramesForce, FramesReporter, committee_forces
+from frames.openmm.committee import force_deviations
 
 MODEL = Path(__file__).resolve().parents[2] / "models" / "ethanol" / "ethanol.pt"
 FORCE = EV / ANGSTROM  # eV/Å per kJ/mol/nm
@@ -105,6 +106,33 @@ def test_committee_that_disagrees_stops_the_simulation(members: list[Path], unit
     ):
         simulation.step(10)
     assert simulation.currentStep == 2
+
+
+@pytest.mark.parametrize("reporter", ["energies", "committee"])
+def test_forces_that_only_watch(members: list[Path], reporter: str) -> None:
+    """In a group that is not integrated a force is evaluated by nobody else."""
+    forces = committee_forces(members[:2], topology_of(ethanol()))
+    for group, force in enumerate(forces, start=1):
+        force.setForceGroup(group)
+    pull = openmm.CustomExternalForce("-20000*x")
+    for particle in range(3):
+        pull.addParticle(particle)
+    simulation = simulation_of(pull, *forces)
+    simulation.integrator.setIntegrationForceGroups({0})
+    context, file = simulation.context, io.StringIO()
+    context.getState(energy=True)  # what would be written later on
+    if reporter == "energies":
+        simulation.reporters.append(FramesReporter(file, 20, forces[0]))
+    else:
+        simulation.reporters.append(CommitteeReporter(file, 20, forces))
+    written = []
+    for _ in range(2):
+        simulation.step(20)
+        context.getState(energy=True)
+        values = forces[0].getAtomEnergies(context)._value.sum(), force_deviations(forces, context).max()
+        written.append(values[reporter == "committee"])
+    assert abs(written[1] - written[0]) > 1.0
+    assert rows_of(file.getvalue())[:, 2] == pytest.approx(written, rel=1e-8)
 
 
 def make_reporter(**options: Any) -> Any:

@@ -42,6 +42,23 @@ def simulation_of(case: Case, *forces: Any) -> Any:
     return simulation
 
 
+def test_force_that_only_watches(tmp_path: Path) -> None:
+    """In a group that is not integrated a force is evaluated by nobody else."""
+    file = tmp_path / "ethanol.h5"
+    force = FramesForce(MODEL, topology_of(ethanol()))
+    force.setForceGroup(1)
+    simulation = simulation_of(ethanol(), openmm.CustomExternalForce("0*x"), force)
+    simulation.integrator.setIntegrationForceGroups({0})
+    simulation.context.getState(energy=True)
+    reporter = TrajectoryReporter(file, 4, force)
+    simulation.reporters.append(reporter)
+    simulation.step(4)
+    reporter.close()
+    simulation.context.getState(energy=True)
+    with h5py.File(file) as arrays:
+        assert np.allclose(arrays["frames_atom_energies"][-1], force.getAtomEnergies(simulation.context)._value)
+
+
 def test_molecule(tmp_path: Path) -> None:
     """Energies of atoms are those of ASE at the positions in the file."""
     file = tmp_path / "ethanol.h5"

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from morse import run_morse
 
 from frames.artifact import read_model
 from frames.data import read
 from frames.data.readers.hdf5 import write
+from frames.data.selftest import self_test
 from frames.data.trajectory import Trajectory
 from frames.data.xtb import Xtb
 from frames.errors import FramesError
@@ -72,6 +74,20 @@ def test_what_is_subtracted_comes_back(shaken: Trajectory) -> None:
     assert 0 < np.abs(difference.forces).mean() < 0.05 * np.abs(shaken.forces).mean()
     np.testing.assert_allclose(back.energies, shaken.energies, atol=1e-9)
     np.testing.assert_allclose(back.forces, shaken.forces, atol=1e-12)
+
+
+def test_consecutive_frames_may_have_the_difference_as_labels() -> None:
+    """The motion is that of the cheap method, which their forces, of a difference, have nothing to do with."""
+    run = run_morse(200)
+    rough = replace(run, energies=0.9 * run.energies, forces=-1.3 * run.forces)  # type: ignore[operator]
+    answers = iter(zip(run.energies, run.forces, strict=True))  # type: ignore[arg-type]
+    difference = relabelled(rough, lambda _, i: (*next(answers), None), "subtract")
+    findings = [str(finding) for finding in self_test(difference).findings]
+    assert "OK: Verlet: not tested, since the labels are what two methods differ by, and moved nothing" in findings
+    assert not any("Verlet" in text and "FAIL" in text for text in findings)
+    answers = iter(zip(run.energies, run.forces, strict=True))  # type: ignore[arg-type]
+    whole = relabelled(difference, lambda _, i: (*next(answers), None), "add")
+    assert any("FAIL: Verlet" in str(finding) for finding in self_test(whole).findings)
 
 
 def test_virials_need_both_sides(shaken: Trajectory) -> None:

@@ -108,7 +108,7 @@ def generate(
     dt: Annotated[float, typer.Option(help="Time step in fs.")] = 0.5,
     temperature: Annotated[float, typer.Option(help="K.")] = 500.0,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="HDF5 file; default MOLECULE.h5.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the velocities and the thermostat.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the velocities and the thermostat.")] = 0,
     equilibrate: Annotated[int, typer.Option(help="Langevin steps before the run.")] = 1000,
     friction: Annotated[float, typer.Option(help="Of the Langevin steps, in 1/ps.")] = 10.0,
     accuracy: Annotated[float, typer.Option(help="Of the self-consistent field; smaller is tighter.")] = 1.0,

@@ -58,6 +58,8 @@ def evaluate(
     opened = open_model(model, backend=backend)  # type: ignore[arg-type]
     whole = read(data, units=units)
     chosen = _spread(whole, frames)
+    for note in dict.fromkeys(note for run in whole for note in run.notes):
+        console.print(f"note: {note}", markup=False, highlight=False)
     training = opened.metadata.training
     if data.name in training.get("sources", ()) and str(training.get("split")).startswith("time blocks"):
         console.print(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,14 +11,15 @@ from frames.data.periodic import completed
 from frames.data.trajectory import Floats, Integers, Trajectory
 
 _COORDINATES_AT_ONCE = 1 << 22
+_PAIRS_AT_ONCE = 1 << 20
 
 
 def find_duplicates(a: Trajectory, b: Trajectory | None = None, tolerance: float = 1e-4) -> Integers:
-    """Pairs of frames with the same atoms at the same places.
+    """Pairs of frames with the same atoms at the same places relative to each other.
 
-    Positions are compared as stored, in periodic directions up to lattice vectors: files differ in which image of an
-    atom they hold. The same geometry turned or moved is not found. Consecutive frames of MD at 0.5 fs differ by 0.01 Å,
-    rounding in text files by 1e-5 Å or less.
+    Positions are compared wherever the whole lies, since programs move centres of mass, and in periodic directions up
+    to lattice vectors: files differ in which image of an atom they hold. The same geometry turned is not found.
+    Consecutive frames of MD at 0.5 fs differ by 0.01 Å, rounding in text files by 1e-5 Å or less.
 
     Args:
         b: the other data set; None compares `a` with itself.
@@ -28,6 +31,7 @@ def find_duplicates(a: Trajectory, b: Trajectory | None = None, tolerance: float
     other = a if b is None else b
     if not np.array_equal(a.atomic_numbers, other.atomic_numbers) or len(a) == 0 or len(other) == 0:
         return np.empty((0, 2), np.int64)
+    a, other = _anchored(a), _anchored(other)
     periodic = np.array(a.pbc) & np.array(other.pbc)
     first, second = (_without_images(run, a, periodic) for run in (a, other))
     candidates = _near_in_projection(first, second, tolerance)
@@ -40,6 +44,14 @@ def find_duplicates(a: Trajectory, b: Trajectory | None = None, tolerance: float
     ]
     found = np.concatenate([np.empty((0, 2), np.int64), *same])
     return found[np.lexsort((found[:, 1], found[:, 0]))]
+
+
+def _anchored(run: Trajectory) -> Trajectory:
+    """The run with the centre of every frame, or in periodic ones the first atom, at the origin. A lone atom stays."""
+    if run.atoms == 1:
+        return run
+    origin = run.positions[:, :1] if run.periodic else run.positions.mean(axis=1, keepdims=True)
+    return replace(run, positions=run.positions - origin)
 
 
 def _without_images(run: Trajectory, scale: Trajectory, periodic: NDArray[np.bool_]) -> Floats:
@@ -67,7 +79,7 @@ def _largest_difference(a: Trajectory, b: Trajectory, frames: Integers, periodic
 
 
 def _near_in_projection(first: Floats, second: Floats, tolerance: float) -> Integers:
-    """Pairs that agree along two random directions: all duplicates and few others, in n log n time."""
+    """Pairs that agree along two random directions: all duplicates and few others."""
     direction = np.random.default_rng(0).standard_normal((first.shape[1], 2))
     # |d · x| <= max|x| * sum|d| bounds what a difference within the tolerance can make.
     reach = tolerance * np.abs(direction).sum(axis=0)
@@ -75,7 +87,13 @@ def _near_in_projection(first: Floats, second: Floats, tolerance: float) -> Inte
     order = np.argsort(two[:, 0])
     low = np.searchsorted(two[order, 0], one[:, 0] - reach[0])
     high = np.searchsorted(two[order, 0], one[:, 0] + reach[0], side="right")
-    i = np.repeat(np.arange(len(one)), high - low)
-    j = order[np.concatenate([np.arange(a, b) for a, b in zip(low, high, strict=True)]).astype(np.int64)]
-    near = np.abs(one[i, 1] - two[j, 1]) <= reach[1]
-    return np.stack([i[near], j[near]], axis=1)
+    found = [np.empty((0, 2), np.int64)]
+    # so many at once as memory has room for: of large systems, every hundredth pair or more agrees along the first one
+    ends = np.cumsum(high - low)
+    for part in np.split(np.arange(len(one)), np.flatnonzero(np.diff(ends // _PAIRS_AT_ONCE)) + 1):
+        count = (high - low)[part]
+        i = np.repeat(part, count)
+        j = order[np.repeat(low[part] - np.cumsum(count) + count, count) + np.arange(count.sum())]
+        near = np.abs(one[i, 1] - two[j, 1]) <= reach[1]
+        found.append(np.stack([i[near], j[near]], axis=1))
+    return np.concatenate(found)

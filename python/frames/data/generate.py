@@ -63,6 +63,8 @@ class Settings:
                 raise FramesError(f"{key} must be positive, got {getattr(self, key)}")
         if self.equilibration_steps < 0:
             raise FramesError(f"equilibration_steps must not be negative, got {self.equilibration_steps}")
+        if self.seed < 0:
+            raise FramesError(f"seed must not be negative, got {self.seed}")
 
 
 def generate(settings: Settings, output: Path, progress: Progress | None = None) -> bool:

@@ -2,8 +2,8 @@
 
 Positions written at every step of constant-energy velocity Verlet obey r(t+1) − 2 r(t) + r(t−1) = Δt² F(t)/m
 exactly (L. Verlet, Phys. Rev. 159, 98, 1967), so the forces follow from the positions alone, up to the digits that
-were kept. With frames left out, the second derivative in time takes more of them: the central difference over p frames
-on each side (`reach`) misses something of order Δt²ᵖ only, and amplifies noise hardly more. A stochastic thermostat
+were kept. With frames left out, the second derivative in time takes more of them, p on each side (`reach`): by central
+differences, or better with weights that are fitted to the forces of some frames (stencil.py). A stochastic thermostat
 adds forces of its own; this module measures how much of all that there is, element by element, before anything learns
 from it.
 
@@ -14,14 +14,16 @@ learnt, across that direction: one of 3N components of a frame is given up, and 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from math import comb, factorial
+from math import comb
 
 import numpy as np
 from ase.data import atomic_masses, chemical_symbols
 
 from frames.data.constraints import held_fast
 from frames.data.periodic import displacements
+from frames.data.stencil import central_difference, fitted_difference
 from frames.data.timeline import chains, time_step
 from frames.data.trajectory import Floats, Integers, Trajectory
 from frames.errors import FramesError
@@ -37,16 +39,17 @@ _ORDER = 6
 _SAMPLES = 2000
 
 
-def forces_from_motion(trajectory: Trajectory, frames: Integers) -> Floats:
+def forces_from_motion(trajectory: Trajectory, frames: Integers, stencil: Floats | None = None) -> Floats:
     """F(t) = m r̈(t), with r̈ = (r(t+1) − 2 r(t) + r(t−1)) / Δt² from three frames, or the like from more.
 
     Args:
         frames: [K,2p+1] indices (t−p, ..., t, ..., t+p), evenly spaced in time.
+        stencil: [p] weights of r(t+k) + r(t−k) − 2 r(t) (frames/data/stencil.py); central differences if None.
 
     Returns:
         [K,N,3] eV/Å, whatever moved the atoms.
     """
-    return motion(trajectory, frames)[0]
+    return motion(trajectory, frames, stencil)[0]
 
 
 def velocities_from_motion(trajectory: Trajectory, frames: Integers) -> Floats:
@@ -54,24 +57,39 @@ def velocities_from_motion(trajectory: Trajectory, frames: Integers) -> Floats:
     return motion(trajectory, frames)[1]
 
 
-def motion(trajectory: Trajectory, frames: Integers) -> tuple[Floats, Floats]:
+def motion(trajectory: Trajectory, frames: Integers, stencil: Floats | None = None) -> tuple[Floats, Floats]:
     """`forces_from_motion` and `velocities_from_motion` in one go."""
-    second, first = _differences(np.shape(frames)[1] // 2)
+    reach = np.shape(frames)[1] // 2
+    central = central_difference(reach)
+    first = central * np.arange(1, reach + 1) / 2  # of r(t+k) − r(t−k), in Δt ṙ(t), of the same order
+    second = central if stencil is None else stencil
     moves, step = _moves(trajectory, frames)
     mass = atomic_masses[trajectory.atomic_numbers] * AMU_ANGSTROM2_PER_FS2
-    forces = mass[:, None] * np.einsum("k,kpni->pni", second, moves) / np.square(step)
-    return np.asarray(forces), np.asarray(np.einsum("k,kpni->pni", first, moves) / step)
+    before, after = moves[:reach][::-1], moves[reach:]
+    forces = mass[:, None] * np.einsum("k,kpni->pni", second, after + before) / np.square(step)
+    return np.asarray(forces), np.asarray(np.einsum("k,kpni->pni", first, after - before) / step)
 
 
-def _differences(reach: int) -> tuple[Floats, Floats]:
-    """Weights [2p] of the frames but the middle one in second and first central differences of order 2p.
+def fit_stencil(parts: Iterable[tuple[Trajectory, Integers]], reach: int) -> Floats | None:
+    """The stencil that gives the stored forces of the middle frames best, across the momenta.
 
-    They act on what has been moved since the middle frame. B. Fornberg, Math. Comp. 51, 699 (1988).
+    Args:
+        parts: runs that store forces, and frames [K,2p+1] of each.
+
+    Returns:
+        [p]; None if there are too few frames for a fit.
     """
-    k = np.array([*range(-reach, 0), *range(1, reach + 1)], np.float64)
-    shares = [factorial(reach) ** 2 / (factorial(reach - abs(o)) * factorial(reach + abs(o))) for o in k.astype(int)]
-    signs = -((-1.0) ** k) * np.array(shares)
-    return 2 * signs / k**2, signs / k
+
+    def terms() -> Iterator[tuple[Floats, Floats]]:
+        for run, frames in parts:
+            assert run.forces is not None
+            moves, step = _moves(run, frames)
+            mass = atomic_masses[run.atomic_numbers] * AMU_ANGSTROM2_PER_FS2
+            sums = mass[:, None] * (moves[:reach][::-1] + moves[reach:]) / np.square(step)
+            direction = momentum_direction(run.atomic_numbers, velocities_from_motion(run, frames))
+            yield across(sums, direction), across(run.forces[frames[:, reach]], direction)
+
+    return fitted_difference(terms(), reach)
 
 
 def momentum_direction(atomic_numbers: Integers, velocities: Floats) -> Floats:
@@ -139,8 +157,8 @@ class MotionTest:
         return f"noise over force against {self.against}: {', '.join(parts)}{thermostat}{held}"
 
 
-def motion_test(trajectory: Trajectory, reach: int = 1) -> MotionTest:
-    """Measures the noise of forces from motion, with so many frames on each side.
+def motion_test(trajectory: Trajectory, reach: int = 1, stencil: Floats | None = None) -> MotionTest:
+    """Measures the noise of forces from motion, with so many frames on each side, by the stencil if one is given.
 
     Where the trajectory stores forces, they are the measure. Where it does not, there are three signs, and the largest
     counts: the sixth difference in time, which a smooth force does not have and rounding or a stochastic thermostat
@@ -156,7 +174,7 @@ def motion_test(trajectory: Trajectory, reach: int = 1) -> MotionTest:
     around = chains(trajectory, range(-reach, reach + 1))
     if trajectory.forces is not None and len(around):
         around = _sample(around)
-        found = forces_from_motion(trajectory, around)
+        found = forces_from_motion(trajectory, around, stencil)
         stored = trajectory.forces[around[:, reach]]
         direction = momentum_direction(trajectory.atomic_numbers, velocities_from_motion(trajectory, around))
         rest = across(found - stored, direction)
@@ -191,9 +209,9 @@ def enough_for_motion(trajectory: Trajectory) -> bool:
     return time_step(trajectory) is not None and len(chains(trajectory, range(-half, half + 1))) > 0
 
 
-def require_motion(trajectory: Trajectory, reach: int = 1) -> MotionTest:
+def require_motion(trajectory: Trajectory, reach: int = 1, stencil: Floats | None = None) -> MotionTest:
     """The result of `motion_test`. Raises FramesError, with what was measured, if no element can be used."""
-    test = motion_test(trajectory, reach)
+    test = motion_test(trajectory, reach, stencil)
     if not any(weight > 0 for weight in test.weights.values()):
         raise FramesError(
             f"{trajectory.source or 'trajectory'}: its motion does not give forces ({test.facts}; at most "
@@ -205,9 +223,9 @@ def require_motion(trajectory: Trajectory, reach: int = 1) -> MotionTest:
     return test
 
 
-def atom_weights(trajectory: Trajectory, reach: int = 1) -> Floats:
+def atom_weights(trajectory: Trajectory, reach: int = 1, stencil: Floats | None = None) -> Floats:
     """[N] the weight of each atom's force from motion. Raises FramesError as `require_motion`."""
-    weights = require_motion(trajectory, reach).weights
+    weights = require_motion(trajectory, reach, stencil).weights
     return np.array([weights[int(z)] for z in trajectory.atomic_numbers])
 
 

@@ -20,7 +20,7 @@ from frames.data.motion import enough_for_motion, forces_from_motion, motion_tes
 from frames.data.periodic import displacements
 from frames.data.spacing import spacing
 from frames.data.timeline import TimeLine, chains, looks_consecutive, pairs, time_line, time_step
-from frames.data.trajectory import Floats, Integers, Trajectory
+from frames.data.trajectory import DIFFERENCE, LABELS, Floats, Integers, Trajectory
 from frames.data.verdict import CORRELATED, UNEXPLAINED, Finding, worst
 from frames.errors import FramesError
 from frames.units import AMU_ANGSTROM2_PER_FS2
@@ -123,7 +123,9 @@ def self_test(trajectory: Trajectory) -> SelfTest:
         findings.append(verdict.about_work(work, apart))
     if trajectory.ordered and trajectory.forces is None and enough_for_motion(trajectory):
         findings.append(verdict.about_forces_of_motion(motion_test(trajectory)))
-    if verlet is not None:
+    if trajectory.metadata.get(LABELS) == DIFFERENCE:
+        findings.append(verdict.about_difference())
+    elif verlet is not None:
         findings.append(verdict.about_motion(verlet, work, time_step(trajectory), smooth_test(trajectory), apart))
     return SelfTest(work, verlet, tuple(findings))
 

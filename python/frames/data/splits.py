@@ -79,7 +79,7 @@ def split_by_time(trajectory: Trajectory, train: float, validation: float, test:
         raise FramesError(f"the gap must be a number of frames, got {gap}")
     parts = [size for size in (train, validation, test) if size > 0]
     usable = len(trajectory) - gap * max(0, len(parts) - 1)
-    sizes = _sizes((train, validation, test), usable, len(trajectory), f" with gaps of {gap}")
+    sizes = _sizes((train, validation, test), usable, len(trajectory), f" with gaps of {gap}", trajectory.source)
     blocks, start = [], 0
     for size in sizes:
         blocks.append(np.arange(start, start + size))
@@ -113,7 +113,7 @@ def split_random(trajectory: Trajectory, train: float, validation: float, test: 
             f"{trajectory.source or 'trajectory'}: its frames are consecutive, and a random split would "
             "put near copies of the test frames into training; split by time with a gap"
         )
-    sizes = _sizes((train, validation, test), len(trajectory), len(trajectory), "")
+    sizes = _sizes((train, validation, test), len(trajectory), len(trajectory), "", trajectory.source)
     return _random_parts(len(trajectory), sizes, seed, "random frames of unordered data")
 
 
@@ -164,7 +164,10 @@ def partner_pairs(
     return found[np.isin(found[:, 0], labelled) & np.isin(found[:, 1], allowed)]
 
 
-def _sizes(parts: tuple[float, float, float], usable: int, total: int, remark: str) -> tuple[int, int, int]:
+def _sizes(
+    parts: tuple[float, float, float], usable: int, total: int, remark: str, source: str = ""
+) -> tuple[int, int, int]:
+    place = f"{source}: " if source else ""
     names = ("train", "validation", "test")
     for name, size in zip(names, parts, strict=True):
         if not (np.isfinite(size) and size >= 0) or (size > 1 and size != int(size)):
@@ -174,10 +177,10 @@ def _sizes(parts: tuple[float, float, float], usable: int, total: int, remark: s
     left = usable - counted
     if left < 0 or fractions > 1 + 1e-9:
         wanted = " + ".join(f"{size:g}" for size in parts)
-        raise FramesError(f"{wanted} frames{remark} cannot be taken from {total}")
+        raise FramesError(f"{place}{wanted} frames{remark} cannot be taken from {total}")
     train, validation, test = (int(size * left + 1e-9) if _is_fraction(size) else int(size) for size in parts)
     if train == 0:
-        raise FramesError(f"no frames are left for training out of {total}{remark}")
+        raise FramesError(f"{place}no frames are left for training out of {total}{remark}")
     return train, validation, test
 
 

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from frames.data.duplicates import find_duplicates
-from frames.data.periodic import whole_vectors
+from frames.data.graph import neighbour_list
 from frames.data.selftest import SelfTest
 from frames.data.timeline import time_line
 from frames.data.trajectory import Integers, Trajectory
 
 _MOST_DISTANCES = 50_000_000
+_PERIODIC_REACH = 5.0
+"""Å."""
 
 
 def summary(trajectory: Trajectory) -> dict[str, Any]:
@@ -78,23 +80,25 @@ def net_force(trajectory: Trajectory) -> float | None:
 
 
 def shortest_distances(trajectory: Trajectory) -> dict[str, float]:
-    """Shortest distance in Å for every pair of elements ("C-H"), to the nearest image in periodic directions.
+    """Shortest distance in Å for every pair of elements ("C-H"), in periodic frames of pairs within 5 Å, to images too.
 
     Over all frames, or over as many evenly spaced ones as 50 million distances allow.
     """
     from ase.data import chemical_symbols
 
+    if len(trajectory) == 0:
+        return {}
+    if trajectory.periodic:
+        return _shortest_to_images(trajectory)
     atoms = trajectory.atoms
     i, j = np.triu_indices(atoms, k=1)
-    if len(i) == 0 or len(trajectory) == 0:
+    if len(i) == 0:
         return {}
     most = max(1, _MOST_DISTANCES // len(i))
     chosen = np.unique(np.linspace(0, len(trajectory) - 1, min(most, len(trajectory))).astype(np.int64))
     shortest = np.full(len(i), np.inf)
     for frame in chosen:
         vectors = trajectory.positions[frame][j] - trajectory.positions[frame][i]
-        if trajectory.periodic and trajectory.cells is not None:
-            vectors = vectors - whole_vectors(vectors, trajectory.cells[frame], trajectory.pbc)
         shortest = np.minimum(shortest, np.einsum("pi,pi->p", vectors, vectors))
     symbols = np.array([chemical_symbols[number] for number in trajectory.atomic_numbers])
     found: dict[str, float] = {}
@@ -102,6 +106,28 @@ def shortest_distances(trajectory: Trajectory) -> dict[str, float]:
         pair = "-".join(sorted((a, b)))
         found[pair] = min(found.get(pair, np.inf), float(np.sqrt(squared)))
     return dict(sorted(found.items()))
+
+
+def _shortest_to_images(trajectory: Trajectory) -> dict[str, float]:
+    from ase.data import chemical_symbols
+
+    assert trajectory.cells is not None
+    first = neighbour_list(trajectory.positions[0], trajectory.cells[0], trajectory.pbc, _PERIODIC_REACH)[0].shape[1]
+    most = max(1, _MOST_DISTANCES // max(first, 1))
+    chosen = np.unique(np.linspace(0, len(trajectory) - 1, min(most, len(trajectory))).astype(np.int64))
+    symbols = np.array([chemical_symbols[number] for number in trajectory.atomic_numbers])
+    names, kind = np.unique(symbols, return_inverse=True)
+    shortest = np.full((len(names), len(names)), np.inf)
+    for frame in chosen:
+        positions = trajectory.positions[frame]
+        edges, shifts = neighbour_list(positions, trajectory.cells[frame], trajectory.pbc, _PERIODIC_REACH)
+        squared = np.square(positions[edges[1]] + shifts - positions[edges[0]]).sum(1)
+        np.minimum.at(shortest, (kind[edges[0]], kind[edges[1]]), squared)
+    return {
+        f"{names[a]}-{names[b]}": float(np.sqrt(shortest[a, b]))
+        for a, b in zip(*np.triu_indices(len(names)), strict=True)
+        if np.isfinite(shortest[a, b])
+    }
 
 
 def _has(trajectory: Trajectory, key: str) -> bool:

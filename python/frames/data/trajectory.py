@@ -15,6 +15,8 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 HEAVIEST_ELEMENT = 118
+LABELS, DIFFERENCE = "labels", "difference"
+"""Metadata of frames whose energies and forces are those of one method minus those of another."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +52,8 @@ class Trajectory:
     """What a reader assumed or changed, one sentence each."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the simulation (method, time step, temperature, ...), plain numbers and strings."""
+    labels_as: str = ""
+    """Under what name the labels were taken from a file that may hold those of several methods: "REF_energy"."""
 
     def __post_init__(self) -> None:
         name = f"{self.source}: " if self.source else ""

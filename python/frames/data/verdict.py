@@ -181,6 +181,11 @@ def about_forces_of_motion(test: MotionTest) -> Finding:
     return Finding("OK", f"motion: it gives forces ({test.facts})")
 
 
+def about_difference() -> Finding:
+    """Labels of one method minus those of another."""
+    return Finding("OK", "Verlet: not tested, since the labels are what two methods differ by, and moved nothing")
+
+
 def about_motion(
     test: VerletTest,
     work: WorkTest | None,
@@ -202,6 +207,12 @@ def about_motion(
             return _motion_far_apart(far, facts)
         return _unexplained(facts, work is not None and work.correlation > CORRELATED, step)
     if test.squared_step < 0:
+        if step is None and work is not None and work.correlation > CORRELATED and work.factor > 0:
+            return Finding(
+                "WARNING",
+                f"Verlet: the atoms do not move as the forces say, which account for the energies: a relaxation, or "
+                f"frames in another order ({facts}); they cannot be paired, and a random split of them would leak",
+            )
         return Finding("FAIL", f"Verlet: the forces have the wrong sign; the atoms move against them ({facts})")
     if step is None:
         return _without_step(test, facts) if far is None else _motion_far_apart(far, facts)

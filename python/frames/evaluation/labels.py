@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from frames.data.trajectory import Floats, Trajectory, require_labels
+from frames.data.trajectory import DIFFERENCE, LABELS, Floats, Trajectory, require_labels
 from frames.data.xtb import Xtb
 from frames.errors import FramesError
 from frames.inference import Evaluator
@@ -87,5 +87,14 @@ def relabelled(
         energies, forces = run.energies + sign * energies, run.forces + sign * forces
         if known and run.virials is not None:
             virials = run.virials + sign * virials
-    labelled = replace(run, energies=energies, forces=forces, virials=virials if known else None, velocities=None)
+    kept = {key: value for key, value in run.metadata.items() if key != LABELS}
+    labelled = replace(
+        run,
+        energies=energies,
+        forces=forces,
+        virials=virials if known else None,
+        velocities=None,
+        metadata={**kept, LABELS: DIFFERENCE} if how == "subtract" else kept,
+        labels_as="",
+    )
     return labelled.with_notes(f"labels {WORDS[how]} {name}") if name else labelled

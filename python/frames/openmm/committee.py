@@ -14,7 +14,7 @@ from ase.data import chemical_symbols
 
 from frames.errors import FramesError
 from frames.openmm.framesforce import FramesForce
-from frames.openmm.reporter import checked_interval, open_output
+from frames.openmm.reporter import checked_interval, evaluate_outside_of_integration, open_output
 
 WEIGHT = "frames_committee_weight"
 """Global parameter that every member's energy is multiplied by: one over the number of members."""
@@ -68,7 +68,7 @@ class CommitteeReporter:
 
     One line of comma-separated values per report: step, time in ps, largest deviation of the force on an atom in
     kJ/mol/nm, and the particle that has it. The deviation of an atom is the root mean square over the members of
-    |F − mean F|. The members are not evaluated again for it.
+    |F − mean F|. The members are not evaluated again for it, unless the integrator leaves their groups out.
     """
 
     def __init__(
@@ -106,6 +106,7 @@ class CommitteeReporter:
 
     def report(self, simulation: Any, state: Any) -> None:
         """Called by `Simulation`. Raises FramesError if the threshold is exceeded."""
+        evaluate_outside_of_integration(simulation.context, self._forces)
         deviations = force_deviations(self._forces, simulation.context)
         worst = int(deviations.argmax())
         settings = self._forces[0].settings

@@ -37,6 +37,8 @@ class ForceSettings:
         atomic_numbers: of those.
         bonds: pairs of particles that belong to one molecule.
         periodic: whether the box vectors of the system are used.
+        topology_box: box vectors of the topology in nm, [] if it had none; a Context whose box is OpenMM's default
+            instead is refused.
         backend: "auto", "native" or "torchscript".
         precision: "single", "double", or "" for that of the model file.
         skin: nm, of the neighbour list.
@@ -53,6 +55,7 @@ class ForceSettings:
     atomic_numbers: list[int]
     bonds: list[tuple[int, int]]
     periodic: bool
+    topology_box: list[tuple[float, float, float]]
     backend: str
     precision: str
     skin: float
@@ -62,7 +65,7 @@ class ForceSettings:
 
 
 class FramesForce(openmm.Force):
-    """The energy of a model file for all or some particles of a system, in kJ/mol, on every platform but CUDA.
+    """The energy of a model file for all or some particles of a system, in kJ/mol, on Reference, CPU and OpenCL.
 
     It can be used as every other force: in force groups, with constraints, barostats and virtual sites, inside
     CustomCVForce and ATMForce, copied, and written to XML with its System. Whatever happens to the model in a
@@ -92,7 +95,8 @@ class FramesForce(openmm.Force):
                 particles as symbols, atomic numbers or OpenMM elements (None for a particle without one).
             atoms: indices of the particles that the model describes; all by default. The others, such as
                 virtual sites and solvent, feel no force from it.
-            periodic: whether to use the box vectors of the system; by default, whether the topology has some.
+            periodic: whether to use the box vectors of the system; by default, whether the topology has some. The
+                system must be given them: `system.setDefaultPeriodicBoxVectors(*topology.getPeriodicBoxVectors())`.
             backend: "native" (compiled, without PyTorch), "torchscript", or "auto": the first that can
                 evaluate the model.
             precision: of the arithmetic; by default that of the model file.
@@ -128,6 +132,7 @@ class FramesForce(openmm.Force):
             particles.atomic_numbers,
             _checked_bonds(bonds, topology_or_elements, particles.total, set(indices)),
             bool(particles.periodic),
+            particles.box,
             backend,
             precision or "",
             _checked_skin(skin),

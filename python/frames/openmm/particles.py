@@ -21,12 +21,14 @@ class Particles:
         atoms: their indices in the system; None if they are all of its particles.
         total: number of particles in the system.
         periodic: whether the model is evaluated with periodic boundaries.
+        box: box vectors of the topology in nm, [] if it has none.
     """
 
     atomic_numbers: list[int]
     atoms: list[int] | None
     total: int
     periodic: bool
+    box: list[tuple[float, float, float]]
 
 
 def model_particles(
@@ -48,11 +50,11 @@ def model_particles(
     Raises FramesError for indices that are repeated or out of range, and for an atom of the model without an
     element or with one that the model does not know.
     """
-    names, elements, has_box = _read(topology_or_elements)
+    names, elements, box = _read(topology_or_elements)
     if periodic is None:
-        if has_box is None:
+        if box is None:
             raise FramesError("with a list of elements, say periodic=True or periodic=False")
-        periodic = has_box
+        periodic = bool(box)
     if not elements:
         raise FramesError("the topology has no atoms; expected the topology of the system to simulate")
     chosen = None if atoms is None else _indices(atoms, len(elements))
@@ -70,7 +72,7 @@ def model_particles(
                 f"know; its elements are {element_names(known_elements)}"
             )
         numbers.append(number)
-    return Particles(numbers, chosen, len(elements), periodic)
+    return Particles(numbers, chosen, len(elements), periodic, box or [])
 
 
 def read_topology(path: str | Path) -> Any:
@@ -90,19 +92,27 @@ def read_topology(path: str | Path) -> Any:
     return topology
 
 
-def _read(given: Any) -> tuple[list[str], list[int | None], bool | None]:
-    """Names and atomic numbers of all particles, and whether there is a box (None if that is not known)."""
+def _read(given: Any) -> tuple[list[str], list[int | None], list[tuple[float, float, float]] | None]:
+    """Names and atomic numbers of all particles, and the box in nm: [] if there is none, None if that is not known."""
     if hasattr(given, "atoms") and hasattr(given, "getPeriodicBoxVectors"):
         atoms = list(given.atoms())
         names = [f"{atom.name} of residue {atom.residue.name} {atom.residue.id}" for atom in atoms]
         numbers = [_atomic_number(atom.element) for atom in atoms]
-        return names, numbers, given.getPeriodicBoxVectors() is not None
+        return names, numbers, _box(given.getPeriodicBoxVectors())
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise FramesError(
             f"expected an OpenMM Topology or a list of elements, not {given!r} of type {type(given).__name__}"
         )
     elements = list(given)
     return [str(element) for element in elements], [_atomic_number(element) for element in elements], None
+
+
+def _box(vectors: Any) -> list[tuple[float, float, float]]:
+    if vectors is None:
+        return []
+    nanometer = import_openmm().unit.nanometer
+    rows = (vector.value_in_unit(nanometer) for vector in vectors)
+    return [(float(x), float(y), float(z)) for x, y, z in rows]
 
 
 def _atomic_number(element: Any) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from numbers import Integral
 from pathlib import Path
 from typing import IO, Any
@@ -15,7 +16,8 @@ class FramesReporter:
 
     One line of comma-separated values per report: step, time in ps, energy of the force, and the energies of its
     atoms in the order of `force.settings.atoms`, in kJ/mol. They come from the evaluation that any other
-    reporter of energies needs as well; the model is not evaluated again for them.
+    reporter of energies needs as well; the model is not evaluated again for them, unless the integrator leaves the
+    force's group out.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class FramesReporter:
 
     def report(self, simulation: Any, state: Any) -> None:
         """Called by `Simulation`."""
+        evaluate_outside_of_integration(simulation.context, [self._force])
         energies = self._force.getAtomEnergies(simulation.context)._value
         values = (f"{value:.10g}" for value in (energies.sum(), *energies))
         time = f"{state.getTime()._value:.10g}"
@@ -57,6 +60,17 @@ class FramesReporter:
         """Closes the file, if this reporter opened it."""
         if self._owned:
             self._stream.close()
+
+
+def evaluate_outside_of_integration(context: Any, forces: Iterable[FramesForce]) -> None:
+    """Evaluates those forces that the integrator leaves out, and whose last results are of another structure.
+
+    The state that a Simulation asks for a report holds the groups of `setIntegrationForceGroups` alone.
+    """
+    integrated = context.getIntegrator().getIntegrationForceGroups()  # one bit per group
+    groups = {force.getForceGroup() for force in forces}
+    if left_out := {group for group in groups if not integrated >> group & 1}:
+        context.getState(energy=True, groups=left_out)
 
 
 def open_output(file: str | Path | IO[str], append: bool) -> IO[str]:

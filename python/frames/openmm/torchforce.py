@@ -64,6 +64,7 @@ def torch_force(
         topology_or_elements: the OpenMM `Topology` of the whole system, or the elements of all its particles.
         atoms: indices of the particles that the model describes; all by default. The others feel no force from it.
         periodic: whether to use periodic boundaries; by default, whether the topology has box vectors.
+            The System has to be given them, by `setDefaultPeriodicBoxVectors`: nothing notices if it was not.
         outputs_forces: whether the model's program computes the forces in the same call as the energy
             (`setOutputsForces`), or TorchForce differentiates it. The results are the same and a step of ethanol takes
             the same time; with it, forces are also computed where a barostat asks for the energy alone.

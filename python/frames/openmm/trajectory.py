@@ -11,7 +11,7 @@ import numpy as np
 from frames.errors import FramesError
 from frames.openmm.committee import WEIGHT, checked_members, force_deviations
 from frames.openmm.framesforce import FramesForce
-from frames.openmm.reporter import checked_interval
+from frames.openmm.reporter import checked_interval, evaluate_outside_of_integration
 
 ATOMS = "frames_atoms"
 ATOM_ENERGIES = "frames_atom_energies"
@@ -29,7 +29,8 @@ class TrajectoryReporter:
     - `frames_force_deviations` [frames, atoms], of a committee: root mean square over the members of |F − mean F|, in
       kJ/mol/nm.
 
-    The models are not evaluated again for them. h5py and PyTables read these arrays by name.
+    The models are not evaluated again for them, unless the integrator leaves their groups out. h5py and PyTables read
+    these arrays by name.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class TrajectoryReporter:
 
     def report(self, simulation: Any, state: Any) -> None:
         """Called by `Simulation`."""
+        evaluate_outside_of_integration(simulation.context, self._forces)
         first = ATOM_ENERGIES not in self._file.root
         if first:
             self._write_header(simulation)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +18,8 @@ from frames.data.timeline import time_step
 from frames.data.trajectory import Trajectory
 
 FrameIndex = tuple[int, int]  # (which trajectory of the list, which frame in it)
+MOST_FRAMES = 32  # of a batch outside of training
+MOST_EDGES = 20_000  # of such a batch; `cartesian` of preset medium takes about 25 kB for each
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Batch:
     atoms: Tensor  # [G] float64, atoms per structure
     energies: Tensor | None  # [G] float64, eV
     forces: Tensor | None  # [N,3], eV/Å
-    virials: Tensor | None  # [G,3,3] float64, eV
+    virials: Tensor | None  # [V,3,3] float64, eV, of those structures that have one
+    with_virial: Tensor | None = None  # [V] int64, which these are
     force_weights: Tensor | None = None  # [N], where forces are not equally good
     unknown: Tensor | None = None  # [N,3], per structure the direction along which they are not known, of norm one
 
@@ -50,7 +53,7 @@ class Batch:
         """
         centre, neighbour = self.edge_index
         vectors = self.edge_vectors + by.index_select(0, neighbour) - by.index_select(0, centre)
-        return replace(self, edge_vectors=vectors, energies=None, forces=None, virials=None)
+        return replace(self, edge_vectors=vectors, energies=None, forces=None, virials=None, with_virial=None)
 
 
 def across(vectors: Tensor, direction: Tensor, structure: Tensor, structures: int) -> Tensor:
@@ -99,9 +102,10 @@ class FrameStore:
         runs = [self.trajectories[t] for t, _ in frames]
         atoms = [len(run.atomic_numbers) for run in runs]
         starts = np.concatenate([[0], np.cumsum(atoms)[:-1]]).astype(np.int64)
-        energies = forces = virials = None
+        energies = forces = virials = with_virial = None
         if labels:
-            energies, forces, virials = self._labels(frames)
+            energies, forces = self._labels(frames)
+            virials, with_virial = self._virials(frames)
         return Batch(
             atomic_numbers=self._tensor(np.concatenate([run.atomic_numbers for run in runs]).astype(np.int64)),
             edge_index=torch.cat([p.index + int(s) for p, s in zip(parts, starts, strict=True)], dim=1).to(self.device),
@@ -111,6 +115,7 @@ class FrameStore:
             energies=energies,
             forces=forces,
             virials=virials,
+            with_virial=with_virial,
             force_weights=self._weights(frames) if forces is not None else None,
             unknown=self._unknown(frames) if forces is not None else None,
         )
@@ -161,17 +166,42 @@ class FrameStore:
             found.append(np.full((run.atoms, 1), (run.times[b] - run.times[a]) / self._steps[t]))
         return self._tensor(np.concatenate(found))
 
-    def _labels(self, frames: Sequence[FrameIndex]) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    def in_batches(self, frames: Sequence[FrameIndex]) -> Iterator[list[FrameIndex]]:
+        """The frames in their order, as many at once as memory has room for, at least one.
+
+        For evaluations of their own: batches of training have the size that the configuration says.
+        """
+        batch: list[FrameIndex] = []
+        edges = 0
+        for frame in frames:
+            more = self.edges(frame)
+            if batch and (len(batch) == MOST_FRAMES or edges + more > MOST_EDGES):
+                yield batch
+                batch, edges = [], 0
+            batch.append(frame)
+            edges += more
+        if batch:
+            yield batch
+
+    def _labels(self, frames: Sequence[FrameIndex]) -> tuple[Tensor | None, Tensor | None]:
         runs = [self.trajectories[t] for t, _ in frames]
         energies = [run.energies[i] for run, (_, i) in zip(runs, frames, strict=True) if run.energies is not None]
         forces = [run.forces[i] for run, (_, i) in zip(runs, frames, strict=True) if run.forces is not None]
-        virials = [run.virials[i] for run, (_, i) in zip(runs, frames, strict=True) if run.virials is not None]
         n = len(frames)
         return (
             self._tensor(np.array(energies, np.float64)) if len(energies) == n else None,
             self._tensor(np.concatenate(forces)).to(self.dtype) if len(forces) == n else None,
-            self._tensor(np.array(virials, np.float64)) if len(virials) == n else None,
         )
+
+    def _virials(self, frames: Sequence[FrameIndex]) -> tuple[Tensor | None, Tensor | None]:
+        """Those that there are, and which structures have them: molecules beside crystals have none."""
+        found = [
+            (k, virials[i]) for k, (t, i) in enumerate(frames) if (virials := self.trajectories[t].virials) is not None
+        ]
+        if not found:
+            return None, None
+        structures, values = zip(*found, strict=True)
+        return self._tensor(np.array(values, np.float64)), self._tensor(np.array(structures, np.int64))
 
     def _edges(self, frame: FrameIndex) -> _Edges:
         found = self._cache.get(frame)

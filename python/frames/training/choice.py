@@ -13,13 +13,23 @@ from typing import Protocol
 import numpy as np
 
 from frames.config import Config, DataSection
-from frames.data.motion import atom_weights
+from frames.data.motion import MotionTest, atom_weights, fit_stencil, motion_test
 from frames.data.readers import read
+from frames.data.timeline import chains
 from frames.data.trajectory import Trajectory
 from frames.errors import FramesError
 
 TRUSTED = 0.5
-"""Mean weight of the atoms from which the motion of a run is learnt: noise of 5 % of the force."""
+"""Mean weight of the atoms from which the motion of a run without stored forces is learnt. The noise that positions
+alone tell, here 5 % of the force, is the most that it may be."""
+PRECISE = 0.005
+"""Noise over the force, against stored forces, with which the motion is learnt. With 2 % a model of ethanol is as far
+off as by 100 labels alone, and twice as far as by 300 (docs/study.md)."""
+
+REACHES = (1, 2, 3, 4, 6)
+"""Frames on each side of which one is chosen."""
+_EXACT = 1e-4  # noise over the force below which nothing is gained by less
+_SAMPLE = 300  # frames of each run that tell
 
 
 APART = 10.0
@@ -46,6 +56,63 @@ def reader_of(config: Config) -> Reader:
     return reader
 
 
+def newton_with_reach(config: Config, reader: Reader) -> Config:
+    """A configuration of the task newton with the reach that it names, or else the one that fits the data."""
+    section = config.data
+    labelled = [
+        run
+        for path, ordered in ((section.path, True), (section.train, False))
+        for run in (reader(path, ordered=ordered) if path is not None else ())
+    ]
+    bare = [run for run in labelled if run.forces is None]  # labelled by their motion
+    return with_reach(config, [*bare, *_unlabelled_runs(section, reader)])
+
+
+def with_reach(config: Config, runs: Sequence[Trajectory]) -> Config:
+    """The configuration with the reach that fits these runs, if it names none."""
+    if config.auxiliary.reach is not None:
+        return config
+    return config.model_copy(update={"auxiliary": config.auxiliary.model_copy(update={"reach": best_reach(runs)})})
+
+
+def best_reach(runs: Sequence[Trajectory]) -> int:
+    """Frames on each side with which the motion of all runs comes nearest to their stored forces, or little short.
+
+    One where a run stores no forces, since nothing else tells one reach from another, and where every step was stored,
+    since three frames are exact then.
+    """
+    if not runs or any(run.forces is None for run in runs):
+        return 1
+    off: dict[int, float] = {}
+    for reach in REACHES:
+        if (found := motion_noise(runs, reach)) is None:
+            break
+        off[reach] = found
+    # a longer reach has to pay: it loses frames at the ends of runs
+    return next((reach for reach in off if off[reach] <= max(1.2 * min(off.values()), _EXACT)), 1)
+
+
+def motion_noise(runs: Sequence[Trajectory], reach: int) -> float | None:
+    """Noise of forces from the motion of the worst run, over the force; root mean square over the atoms.
+
+    By stored forces, and with weights of the frames that are fitted to a sample of them. None where a run has too few
+    frames in a row.
+    """
+    sampled = []
+    for run in runs:
+        around = chains(run, range(-reach, reach + 1)) if run.ordered else np.empty((0, 2 * reach + 1), np.int64)
+        if not len(around):
+            return None
+        sampled.append((run, around[np.unique(np.linspace(0, len(around) - 1, _SAMPLE).astype(int))]))
+    stencil = fit_stencil(sampled, reach)
+    return max(_noise(motion_test(run, reach, stencil), run) for run in runs)
+
+
+def _noise(test: MotionTest, run: Trajectory) -> float:
+    share = {z: test.noise[z] / max(force, 1e-12) for z, force in test.force.items()}
+    return float(np.sqrt(np.mean([share[int(z)] ** 2 for z in run.atomic_numbers])))
+
+
 def choose_task(config: Config, reader: Reader) -> tuple[Config, str]:
     """The configuration with a task that fits the data instead of `auto`, and the reason in words.
 
@@ -60,16 +127,19 @@ def choose_task(config: Config, reader: Reader) -> tuple[Config, str]:
                     f"{run.source or path}: no forces in this file; use one that has them, or set auxiliary.task = "
                     "'newton' if its motion is to give them"
                 )
-    runs: list[Trajectory] = []
-    if section.path is not None and section.unlabelled_rest is not False:
-        runs += [run for run in reader(section.path, ordered=True) if _has_rest(section, run)]
-    for path in section.unlabelled:
-        runs += reader(path, ordered=True)
+    runs = _unlabelled_runs(section, reader)
     if not runs:
         return with_task(config, "none"), "there are no unlabelled frames to learn from"
+    config = with_reach(config, runs)
+    reach = config.auxiliary.frames_on_each_side
+    if all(run.forces is not None for run in runs) and (noise := motion_noise(runs, reach)) is not None:
+        if noise <= PRECISE:
+            return with_task(config, "newton"), f"the motion gives the forces of unlabelled frames to {noise:.2g}"
+        because = f"the motion gives forces that are {noise:.2g} of them off, and at most {PRECISE:g} is of use"
+        return with_task(config, "none"), because
     for run in runs:
         try:
-            weight = float(np.mean(atom_weights(run)))
+            weight = float(np.mean(atom_weights(run, reach)))
         except FramesError as error:
             return with_task(config, "none"), str(error)
         if weight < TRUSTED:
@@ -86,6 +156,16 @@ def with_task(config: Config, task: str) -> Config:
     return config.model_copy(
         update={"auxiliary": auxiliary, "data": section.model_copy(update={"unlabelled_rest": rest})}
     )
+
+
+def _unlabelled_runs(section: DataSection, reader: Reader) -> list[Trajectory]:
+    """The runs that have frames beyond those whose labels are used."""
+    runs: list[Trajectory] = []
+    if section.path is not None and section.unlabelled_rest is not False:
+        runs += [run for run in reader(section.path, ordered=True) if _has_rest(section, run)]
+    for path in section.unlabelled:
+        runs += reader(path, ordered=True)
+    return runs
 
 
 def _has_rest(section: DataSection, run: Trajectory) -> bool:

@@ -14,7 +14,7 @@ from ase.data import chemical_symbols
 
 from frames.config import AuxiliarySection, Config
 from frames.data.duplicates import find_duplicates
-from frames.data.motion import atom_weights, labelled_by_motion
+from frames.data.motion import atom_weights, fit_stencil, labelled_by_motion
 from frames.data.selftest import require_sound
 from frames.data.splits import split_by_time
 from frames.data.timeline import time_step
@@ -23,9 +23,12 @@ from frames.errors import FramesError
 from frames.training.auxiliary.base import Chain, Need
 from frames.training.auxiliary.tasks import TASKS, find_chains, need_of
 from frames.training.batch import FrameIndex
-from frames.training.choice import APART, Reader, choose_task, reader_of, with_task
+from frames.training.choice import APART, Reader, choose_task, newton_with_reach, reader_of, with_task
+from frames.training.finetune import read_start
 from frames.training.notes import notes_on
 from frames.training.same_method import OtherMethodError, require_same_method
+
+STENCIL_SAMPLE = 300  # unlabelled frames whose stored forces tell a stencil, where labels do not
 
 
 @dataclass
@@ -42,6 +45,7 @@ class TrainingData:
     split: str  # how the frames were divided, in words
     auxiliary: AuxiliarySection = field(default_factory=AuxiliarySection)  # that of the configuration, "auto" decided
     because: str = ""  # of a task that was decided
+    stencil: Floats | None = None  # of the task newton (frames/data/stencil.py), where labels tell it
     force_weights: dict[int, Floats] = field(default_factory=dict)  # [N] of runs whose forces are those of the motion
     notes: list[str] = field(default_factory=list)  # what else somebody should know who starts this training
     report: dict[str, Any] = field(default_factory=dict)
@@ -55,6 +59,12 @@ class TrainingData:
     def partners(self) -> list[FrameIndex]:
         """The frames beside the labelled ones in their chains."""
         return sorted({f for frame, chain in self.chains.items() for f in chain if f != frame})
+
+    @property
+    def of_files(self) -> list[str]:
+        """What the readers assumed of the files, or changed."""
+        known = {(Path(run.source).name, note): None for run in self.trajectories for note in run.notes}
+        return [f"{name}: {note}" if name else note for name, note in known]
 
     @property
     def summary(self) -> str:
@@ -73,6 +83,8 @@ def load_training_data(config: Config) -> TrainingData:
     Raises FramesError where files, labels or elements are missing, or frames of two roles coincide.
     """
     reader = reader_of(config)
+    if config.auxiliary.task == "newton":
+        config = newton_with_reach(config, reader)
     if config.auxiliary.task != "auto":
         return _load(config, reader)
     decided, because = choose_task(config, reader)
@@ -109,9 +121,10 @@ def _load(config: Config, reader: Reader) -> TrainingData:
     for path in section.unlabelled:
         _add_unlabelled(data, reader(path, ordered=True), need, config, path)
     if config.training.virial_weight > 0:
-        for t in sorted({t for t, _ in data.train}):
-            _require_virials(data.trajectories[t])
+        _require_virials(data)
     data.anchor = 0 if need is None else need.anchor
+    if config.auxiliary.task == "newton" and data.unlabelled:
+        data.stencil = _stencil(data, config.auxiliary.frames_on_each_side)
     _check_roles(data)
     data.notes += notes_on(data, config)
     if any(t in data.force_weights for t, _ in data.train):
@@ -131,6 +144,23 @@ def _load(config: Config, reader: Reader) -> TrainingData:
         }
     )
     return data
+
+
+def _stencil(data: TrainingData, reach: int) -> Floats | None:
+    """Fitted to the labels of frames whose neighbours in time are there, or else to forces that unlabelled runs store.
+
+    None if there are too few of both.
+    """
+    for chains in ([data.chains[frame] for frame in sorted(data.chains)], _evenly(data.unlabelled, STENCIL_SAMPLE)):
+        places: dict[int, list[list[int]]] = {}
+        for chain in chains:
+            t = chain[0][0]
+            if t not in data.force_weights and data.trajectories[t].forces is not None:
+                places.setdefault(t, []).append([i for _, i in chain])
+        parts = [(data.trajectories[t], np.array(rows, np.int64)) for t, rows in places.items()]
+        if (found := fit_stencil(parts, reach)) is not None:
+            return found
+    return None
 
 
 def _read_labelled(config: Config, reader: Reader, path: str, *, ordered: bool) -> Sequence[Trajectory]:
@@ -165,7 +195,9 @@ def _by_time(config: Config, need: Need | None, reader: Reader) -> TrainingData:
     section = config.data
     assert section.path is not None
     data = TrainingData([], [], [], [], {}, [], "")
-    for t in _add_runs(data, _read_labelled(config, reader, section.path, ordered=True), config.auxiliary.reach):
+    for t in _add_runs(
+        data, _read_labelled(config, reader, section.path, ordered=True), config.auxiliary.frames_on_each_side
+    ):
         run = data.trajectories[t]
         split = split_by_time(
             run,
@@ -214,7 +246,9 @@ def _as_given(config: Config, need: Need | None, reader: Reader) -> TrainingData
         if path is None:
             continue
         frames: list[FrameIndex] = []
-        for t in _add_runs(data, _read_labelled(config, reader, path, ordered=False), config.auxiliary.reach):
+        for t in _add_runs(
+            data, _read_labelled(config, reader, path, ordered=False), config.auxiliary.frames_on_each_side
+        ):
             frames += [(t, i) for i in range(len(data.trajectories[t]))]
         getattr(data, role).extend(_evenly(frames, limits[role]))
         if role == "train":
@@ -223,10 +257,22 @@ def _as_given(config: Config, need: Need | None, reader: Reader) -> TrainingData
                 if need is not None and (run.ordered or need.offsets == (0,) or need.partner == "random"):
                     found = _chains(t, run, need, np.arange(len(run)), config.training.seed)
                     data.chains.update({frame: chain for frame, chain in found.items() if frame in labelled})
+    _require_one_kind_of_labels(data)
     _drop_repeated(data, 0)
     if config.auxiliary.partner_labels:
         data.train = sorted({*data.train, *data.partners})
     return data
+
+
+def _require_one_kind_of_labels(data: TrainingData) -> None:
+    """Raises FramesError where files of several roles keep their labels under names that belong to several methods."""
+    named = {run.labels_as: Path(run.source).name for run in data.trajectories if run.labels_as}
+    if len(named) > 1:
+        (one, first), (other, second), *_ = named.items()
+        raise FramesError(
+            f"the labels of {first} are {one} and what belongs to it, those of {second} {other}: two methods, by their "
+            "names. Keep one kind of labels in the files, or name them alike if they are of one method"
+        )
 
 
 def _copies_of(run: Trajectory, held: Integers) -> list[int]:
@@ -280,45 +326,55 @@ def _held_out_too(data: TrainingData, run: Trajectory) -> set[int]:
 
 
 def _require_trained_elements(data: TrainingData, config: Config) -> None:
-    """Raises FramesError for held-out frames with elements that no training frame has.
+    """Raises FramesError for held-out frames with elements that no training frame has, nor the model to start from.
 
-    The model would list them as its own, with parameters that nothing has determined. A checkpoint to go on from may
-    know them.
+    The model would list them as its own, with parameters that nothing has determined.
     """
-    if config.model.start is not None:
-        return
-    trained = {int(z) for t in {t for t, _ in data.train} for z in data.trajectories[t].atomic_numbers}
+    trained = _trained_elements(data, config)
     for t in sorted({t for t, _ in [*data.validation, *data.test]}):
         run = data.trajectories[t]
         strange = sorted({int(z) for z in run.atomic_numbers} - trained)
         if strange:
             raise FramesError(
                 f"{run.source or 'held-out frames'}: {', '.join(chemical_symbols[z] for z in strange)} in frames for "
-                "validation or test, but in no training frame; train with all elements, or leave those frames out"
+                "validation or test, but in no training frame"
+                + ("" if config.model.start is None else f", and {Path(config.model.start).name} does not know them")
+                + "; train with all elements, or leave those frames out"
             )
 
 
-def _require_virials(run: Trajectory) -> None:
-    """Raises FramesError for training frames without them."""
-    if run.virials is None:
+def _trained_elements(data: TrainingData, config: Config) -> set[int]:
+    """Of the training frames and the model to start from."""
+    known = set() if config.model.start is None else set(read_start(config.model.start).spec.elements)
+    return known | {int(z) for t in {t for t, _ in data.train} for z in data.trajectories[t].atomic_numbers}
+
+
+def _require_virials(data: TrainingData) -> None:
+    """Raises FramesError if no training frame has one; notes how many have, where others, such as molecules, do not."""
+    have = sum(data.trajectories[t].virials is not None for t, _ in data.train)
+    if not have:
+        sources = ", ".join(sorted({data.trajectories[t].source or "data" for t, _ in data.train}))
         raise FramesError(
-            f"training.virial_weight is above 0, but {run.source or 'a trajectory'} has no virials or stresses; "
-            "leave the weight out, or give data that have them"
+            f"training.virial_weight is above 0, but no training frame of {sources} has a virial or a stress; leave "
+            "the weight out, or give data that have them"
         )
+    if have < len(data.train):
+        data.notes.append(f"virials are learnt of the {have} training frames that have one")
 
 
 def _add_unlabelled(
     data: TrainingData, runs: Sequence[Trajectory], need: Need | None, config: Config, path: str
 ) -> None:
     """Chains of an ordered trajectory, without those that come within data.gap frames of a validation or test frame."""
-    known = {int(z) for run in data.trajectories for z in run.atomic_numbers}
+    known = _trained_elements(data, config)
     for run in runs:
         strange = sorted({int(z) for z in run.atomic_numbers} - known)
         if strange:
-            raise FramesError(f"data.unlabelled: {path}: elements {strange} do not occur in the labelled frames")
+            names = ", ".join(chemical_symbols[z] for z in strange)
+            raise FramesError(f"data.unlabelled: {path}: {names} in no labelled training frame; take those frames out")
         t = len(data.trajectories)
         if config.auxiliary.task == "newton":
-            _require_labels_agree(data, run, config.auxiliary.reach)
+            _require_labels_agree(data, run, config.auxiliary.frames_on_each_side)
         held = _held_out_too(data, run)
         gap = _gap_in(data, run, config.data.gap)
         data.trajectories.append(run)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from frames.artifact import read_model
 from frames.config import ModelSection
+from frames.data.trajectory import Floats
 from frames.errors import FramesError
 from frames.export import ModelSpec
 from frames.nn.potential import Potential
@@ -101,20 +102,32 @@ def adjust_reference(
     """Shifts the reference energies of the elements, as little as possible, to where the labels are on average.
 
     Another method counts energies from another zero, and a new element has none yet. Least squares over a sample of
-    the frames; where compositions leave it open, new elements take all of the shift and the `known` ones none, so that
-    what the model knew of other molecules stays, or else it is of smallest norm.
+    the frames that has all compositions; where these leave it open, new elements take all of the shift and the `known`
+    ones none, so that what the model knew of other molecules stays, or else it is of smallest norm.
     """
-    chosen = [frames[i] for i in np.unique(np.linspace(0, len(frames) - 1, min(SAMPLE, len(frames))).astype(int))]
-    batch = store.batch(chosen)
-    if batch.energies is None:
-        return
-    atoms = potential(batch.atomic_numbers, batch.edge_index, batch.edge_vectors)
-    found = atoms.new_zeros(batch.structures).index_add(0, batch.structure, atoms)
-    counts = found.new_zeros(batch.structures, len(potential.elements))
-    species = potential.species_of.index_select(0, batch.atomic_numbers)
-    counts.index_put_((batch.structure, species), counts.new_ones(len(species)), accumulate=True)
+    counts: list[Floats] = []
+    missing: list[Floats] = []
+    for part in store.in_batches(_of_all_compositions(store, frames)):
+        batch = store.batch(part)
+        if batch.energies is None:
+            return
+        atoms = potential(batch.atomic_numbers, batch.edge_index, batch.edge_vectors)
+        found = atoms.new_zeros(batch.structures).index_add(0, batch.structure, atoms)
+        species = potential.species_of.index_select(0, batch.atomic_numbers)
+        count = found.new_zeros(batch.structures, len(potential.elements))
+        count.index_put_((batch.structure, species), count.new_ones(len(species)), accumulate=True)
+        counts.append(count.double().cpu().numpy())
+        missing.append((batch.energies - found).double().cpu().numpy())
     # the smallest norm of shifts in other units, in which those of new elements are small
     ease = np.where(np.isin(potential.elements, known), 1.0, _EASE)
-    missing = (batch.energies - found).double().cpu().numpy()
-    shift = ease * np.linalg.lstsq(counts.double().cpu().numpy() * ease, missing, rcond=None)[0]
+    shift = ease * np.linalg.lstsq(np.concatenate(counts) * ease, np.concatenate(missing), rcond=None)[0]
     potential.energy_reference += torch.as_tensor(shift).to(potential.energy_reference)
+
+
+def _of_all_compositions(store: FrameStore, frames: Sequence[FrameIndex]) -> list[FrameIndex]:
+    """About `SAMPLE` of the frames, evenly spread over those of each composition, and at least one of each."""
+    groups: dict[bytes, list[FrameIndex]] = {}
+    for t, i in frames:
+        groups.setdefault(np.sort(store.trajectories[t].atomic_numbers).tobytes(), []).append((t, i))
+    each = -(-SAMPLE // len(groups))
+    return [g[i] for g in groups.values() for i in np.unique(np.linspace(0, len(g) - 1, min(each, len(g))).astype(int))]

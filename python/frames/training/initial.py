@@ -58,5 +58,5 @@ def _spec(config: Config, data: TrainingData) -> ModelSpec:
 
 
 def elements_of(data: TrainingData) -> tuple[int, ...]:
-    """Atomic numbers of all elements in the data, sorted."""
-    return tuple(sorted({int(z) for run in data.trajectories for z in run.atomic_numbers}))
+    """Atomic numbers of the elements in frames that training uses, sorted; nothing teaches others that files hold."""
+    return tuple(sorted({int(z) for t in {t for t, _ in data.used} for z in data.trajectories[t].atomic_numbers}))

@@ -55,6 +55,8 @@ class Run:
         if not self.workers.first:
             console.quiet = True
         self.data: TrainingData = load_training_data(config)
+        for text in self.data.of_files:
+            console.print(text, markup=False, highlight=False)
         console.print(self.data.summary)
         self.fingerprint = fingerprint(self.data)
         self.trainer = Trainer(config, self.data, self.workers)
@@ -167,6 +169,8 @@ class Run:
         """To the end. Raises FramesError after Ctrl-C, when the step, its validation and its checkpoint are done."""
         trainer, training = self.trainer, self.config.training
         clock = time.process_time if training.clock == "cpu" else time.perf_counter
+        # the compilation took each process another time, by which their first learning rates would differ
+        trainer.seconds = self.workers.from_first(trainer.seconds)
         with Interruption() as interruption, _progress(self.console) as progress:
             bar = progress.add_task("", total=training.steps, completed=trainer.step, errors="")  # None: not known yet
             rate = 0.0

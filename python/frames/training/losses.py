@@ -27,9 +27,15 @@ def force_loss(result: Derivatives, batch: Batch) -> Tensor:
 
 
 def virial_loss(result: Derivatives, batch: Batch) -> Tensor:
-    """mean |ΔW| / N over structures and components, eV per atom."""
-    assert batch.virials is not None and result.virials is not None
-    return ((result.virials - batch.virials).abs().mean(dim=(1, 2)) / batch.atoms).mean()
+    """mean |ΔW| / N over components and the structures that have a virial, eV per atom."""
+    return virial_errors(result, batch).mean()
+
+
+def virial_errors(result: Derivatives, batch: Batch) -> Tensor:
+    """[V] |ΔW| / N, the mean over components, eV per atom, of each structure that has a virial."""
+    assert batch.virials is not None and batch.with_virial is not None and result.virials is not None
+    off = (result.virials.index_select(0, batch.with_virial) - batch.virials).abs().mean(dim=(1, 2))
+    return off / batch.atoms.index_select(0, batch.with_virial)
 
 
 @dataclass
@@ -53,8 +59,8 @@ class ErrorSums:
                 self.energy_per_atom += float((error / batch.atoms).sum())
                 self.structures += batch.structures
             if batch.virials is not None and result.virials is not None:
-                off = (result.virials - batch.virials).abs().mean(dim=(1, 2))
-                self.virial_per_atom += float((off / batch.atoms).sum())
+                off = virial_errors(result, batch)
+                self.virial_per_atom += float(off.sum())
                 self.with_virials += len(off)
             if batch.forces is not None:
                 delta = batch.known(result.forces - batch.forces).double()

@@ -38,6 +38,9 @@ def notes_on(data: TrainingData, config: Config) -> list[str]:
         notes.append("virials of the data are not learnt, training.virial_weight is 0")
     if task != "newton":
         return notes
+    if (reach := config.auxiliary.frames_on_each_side) > 1:
+        how = ", weighed as the labels say" if data.stencil is not None else ""
+        notes.append(f"the motion is differentiated over {reach} frames on each side{how}")
     bare = [Path(data.trajectories[t].source).name or "a run" for t in trained if t in data.force_weights]
     if bare and any(run.energies is not None for run in runs):
         notes.append(f"no energies are learnt, {bare[0]} has none")
@@ -45,7 +48,7 @@ def notes_on(data: TrainingData, config: Config) -> list[str]:
     weights: dict[int, list[float]] = {}
     for t in sorted({*(t for t in trained if t in data.force_weights), *(chain[0][0] for chain in data.unlabelled)}):
         run = data.trajectories[t]
-        each = data.force_weights[t] if t in data.force_weights else atom_weights(run, config.auxiliary.reach)
+        each = data.force_weights[t] if t in data.force_weights else atom_weights(run, reach, data.stencil)
         for z in np.unique(run.atomic_numbers).tolist():
             weights.setdefault(z, []).append(float(each[run.atomic_numbers == z][0]))
     if weights:

@@ -163,8 +163,9 @@ class Trainer:
         weights = {"force": force_weight, "energy": training.energy_weight, "virial": training.virial_weight}
         if batch.energies is not None:
             losses["energy"] = energy_loss(result, batch) * by_frames
-        if training.virial_weight > 0:
-            losses["virial"] = virial_loss(result, batch) * by_frames
+        if training.virial_weight > 0 and (stressed := self._with_virial(whole)):
+            share = self._with_virial(frames) / stressed
+            losses["virial"] = virial_loss(result, batch) * share if share else result.forces.new_zeros(())
         loss = torch.stack([weights[name] * value / self.scales[name] for name, value in losses.items()]).sum()
         parts = {f"{name}_loss": value.item() * 1e3 for name, value in losses.items()}
         weight = weight_at(self.data.auxiliary, self.progress)
@@ -190,7 +191,8 @@ class Trainer:
 
         Forgets a former compilation. Raises RuntimeError where it fails, and the plain step stays.
         """
-        needed = {step: self._shapes_of_step(step) for step in range(self.step, self.step + SHAPE_SAMPLE)}
+        # of the first steps also where a training goes on: other shapes would round otherwise
+        needed = {step: self._shapes_of_step(step) for step in range(SHAPE_SAMPLE)}
         shapes = choose_buckets(shape for found in needed.values() for shape in found)
         self.compiled = CompiledPotential(self.potential, shapes, virial=self.config.training.virial_weight > 0)
         missing = set(shapes)
@@ -287,7 +289,7 @@ class Trainer:
                 "data.unlabelled, or set auxiliary.task = 'none'"
             )
         sample = [chains[i] for i in np.unique(np.linspace(0, len(chains) - 1, CHAIN_SAMPLE).astype(int))]
-        task = task_of(Setting(self.potential, self.store, auxiliary, sample, self.scale))
+        task = task_of(Setting(self.potential, self.store, auxiliary, sample, self.scale, self.data.stencil))
         return task.to(self.device, DTYPES[self.config.training.dtype])
 
     def _evaluate_jointly(
@@ -355,6 +357,10 @@ class Trainer:
         total = sum(float(known[t].sum()) if t in known else self.data.trajectories[t].atoms for t, _ in frames)
         return max(total, 1e-12)
 
+    def _with_virial(self, frames: Sequence[FrameIndex]) -> int:
+        """How many of the frames have a virial."""
+        return sum(self.data.trajectories[t].virials is not None for t, _ in frames)
+
     def _atoms(self, frames: Sequence[FrameIndex]) -> int:
         return sum(self.data.trajectories[t].atoms for t, _ in frames)
 
@@ -390,11 +396,11 @@ class Trainer:
 
 
 def predictions(
-    potential: Potential, store: FrameStore, frames: Sequence[FrameIndex], size: int = 32
+    potential: Potential, store: FrameStore, frames: Sequence[FrameIndex]
 ) -> Iterator[tuple[Batch, Derivatives]]:
     """Batches of labelled frames with what the potential says of them."""
-    for start in range(0, len(frames), size):
-        batch = store.batch(frames[start : start + size])
+    for part in store.in_batches(frames):
+        batch = store.batch(part)
         result = _evaluate(potential, batch, batch.virials is not None, create_graph=False)
         yield batch, Derivatives(*(None if t is None else t.detach() for t in result))  # type: ignore[arg-type]
 

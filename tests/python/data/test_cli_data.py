@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase.build import bulk
 
 from frames.data import read
 from frames.data.readers import hdf5
-from frames.data.summary import net_force
+from frames.data.summary import net_force, shortest_distances
 from frames.data.trajectory import Trajectory
 
 
@@ -60,6 +61,16 @@ def test_inspect_as_json(toy_file: Path, tmp_path: Path) -> None:
     assert facts["self_test"]["verdict"] == "OK"
     assert facts["self_test"]["verlet"]["fitted_step"] == pytest.approx(0.5)
     assert set(facts["shortest_distances_angstrom"]) == {"C-H", "C-O", "H-H", "H-O"}
+
+
+@pytest.mark.parametrize(("name", "a", "length"), [("Cu", 3.61, 3.61 / np.sqrt(2)), ("Zn", None, 2.66)])
+def test_shortest_distances_in_small_cells(name: str, a: float | None, length: float) -> None:
+    """In a primitive cell the nearest neighbour is an image, and of hexagonal ones not the one that rounding gives."""
+    cell = bulk(name, a=a)
+    run = Trajectory(cell.numbers, cell.positions[None], cells=np.array(cell.cell), pbc=(True, True, True))
+    assert shortest_distances(run) == {f"{name}-{name}": pytest.approx(length, abs=0.01)}
+    pair = Trajectory(np.array([1, 3]), np.array([[[0.0, 0, 0], [7.5, 0, 0]]]), cells=np.eye(3) * 8, pbc=(True,) * 3)
+    assert shortest_distances(pair) == {"H-Li": pytest.approx(0.5)}
 
 
 def test_inspect_says_fail_and_exits_with_1(morse_trajectory: Trajectory, tmp_path: Path) -> None:

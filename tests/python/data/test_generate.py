@@ -138,6 +138,7 @@ def test_seed_decides(tmp_path: Path) -> None:
         ({"time_step_fs": -0.5}, r"time_step_fs must be positive, got -0\.5"),
         ({"temperature_k": float("nan")}, "temperature_k must be positive, got nan"),
         ({"equilibration_steps": -1}, "equilibration_steps must not be negative"),
+        ({"seed": -1}, "seed must not be negative, got -1"),
     ],
 )
 def test_settings_that_cannot_be_used(tmp_path: Path, changes: dict[str, object], message: str) -> None:

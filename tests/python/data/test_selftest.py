@@ -41,6 +41,21 @@ def test_good_trajectory(toy: Trajectory) -> None:
     assert result.verlet.residual < 1e-9
 
 
+def test_a_relaxation_is_no_mistake() -> None:
+    """Steepest descent slows down along the forces, so that second differences point against them."""
+    positions, path = np.array([[0.0, 0, 0], [1.6, 0, 0]]), []
+    for _ in range(12):
+        energy, force = morse(positions)
+        path.append((positions, energy, force))
+        positions = positions + 0.02 * force / np.abs(force).max() * np.abs(positions[1, 0] - 1.3)
+    arrays = [np.array(values) for values in zip(*path, strict=True)]
+    run = Trajectory(np.array([7, 7]), arrays[0], energies=arrays[1], forces=arrays[2])
+    result = self_test(run)
+    assert result.verdict == "WARNING", [str(finding) for finding in result.findings]
+    assert "a relaxation, or frames in another order" in _texts(result, "WARNING")
+    require_sound(run)
+
+
 @pytest.mark.parametrize("step", [0.25, 0.5, 1.0])
 def test_fitted_step_is_the_true_one(step: float) -> None:
     numbers, positions = molecule("water")

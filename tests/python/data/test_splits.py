@@ -59,7 +59,7 @@ def test_no_gap_is_left_around_an_empty_part(toy: Trajectory) -> None:
 @pytest.mark.parametrize(
     ("parts", "gap", "message"),
     [
-        ((300, 60, 60), 0, r"300 \+ 60 \+ 60 frames with gaps of 0 cannot be taken from 400"),
+        ((300, 60, 60), 0, r"morse: 300 \+ 60 \+ 60 frames with gaps of 0 cannot be taken from 400"),
         ((300, 50, 50), 1, "cannot be taken from 400"),
         ((0.8, 0.2, 0.2), 0, "cannot be taken from 400"),
         ((0.5, 0.2, 0.3), 300, "cannot be taken from 400"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ase.data import atomic_masses
 
 from frames import FramesError
 from frames.data.duplicates import find_duplicates
@@ -188,7 +189,7 @@ def test_displacements_take_the_nearest_image() -> None:
 
 @pytest.mark.parametrize("pbc", [(True, True, True), (True, False, True)])
 def test_duplicates_in_another_image(toy: Trajectory, pbc: tuple[bool, bool, bool]) -> None:
-    """Files differ in which image of an atom they hold."""
+    """Files differ in which image of an atom they hold, and in where the whole lies."""
     random = np.random.default_rng(0)
     cells = np.array([[6.0, 0, 0], [1.5, 7, 0], [-1, 2, 8]]) * (1 + 0.01 * random.random((len(toy), 1, 1)))
     run = replace(toy, cells=cells, pbc=pbc)
@@ -197,7 +198,20 @@ def test_duplicates_in_another_image(toy: Trajectory, pbc: tuple[bool, bool, boo
     moved = replace(other, positions=other.positions + images @ cells[100:120] + random.normal(0, 1e-6, (20, 1, 3)))
     assert find_duplicates(run, moved).tolist() == [[100 + k, k] for k in range(20)]
     elsewhere = replace(other, positions=other.positions + 0.5 * cells[100:120, :1])
-    assert len(find_duplicates(run, elsewhere)) == 0
+    assert find_duplicates(run, elsewhere).tolist() == [[100 + k, k] for k in range(20)]
+    last = np.arange(toy.atoms)[:, None] == toy.atoms - 1
+    other_shape = replace(other, positions=other.positions + 0.5 * cells[100:120, :1] * last)
+    assert len(find_duplicates(run, other_shape)) == 0
     if not all(pbc):
-        across = replace(other, positions=other.positions + cells[100:120, 1:2])
+        across = replace(other, positions=other.positions + cells[100:120, 1:2] * last)
         assert len(find_duplicates(run, across)) == 0
+
+
+def test_duplicates_that_were_centred(toy: Trajectory) -> None:
+    """Programs and scripts take the centre of mass away: the frames are the same to a model."""
+    masses = atomic_masses[toy.atomic_numbers]
+    centres = np.einsum("tni,n->ti", toy.positions, masses) / masses.sum()
+    centred = replace(toy, positions=toy.positions - centres[:, None])[100:110]
+    assert find_duplicates(toy, centred).tolist() == [[100 + k, k] for k in range(10)]
+    lone = Trajectory(np.array([1]), np.array([[[0.0, 0, 0]], [[1.0, 0, 0]]]))
+    assert len(find_duplicates(lone)) == 0

@@ -137,6 +137,30 @@ print(model.evaluate(np.array([8, 1, 1]), np.array([[0.0, 0, 0], [0.96, 0, 0], [
     assert float(done.stdout) == pytest.approx(energy, abs=1e-9)
 
 
+def test_forked_processes(make_sample: MakeSample) -> None:
+    """Threads do not survive a fork, and a child must not wait for those of its parent."""
+    script = """
+import os, signal, sys
+import numpy as np
+from frames.native import NativeModel
+numbers = np.full(64, 6)
+positions = 1.6 * np.stack(np.meshgrid(*3 * [np.arange(4.0)]), axis=-1).reshape(-1, 3)
+shared = NativeModel(sys.argv[1], threads=2)
+energy = shared.evaluate(numbers, positions).energy
+child = os.fork()
+if child == 0:
+    signal.alarm(20)  # ends a child that hangs
+    models = shared, NativeModel(sys.argv[1], threads=2)
+    os._exit(0 if all(model.evaluate(numbers, positions).energy == energy for model in models) else 1)
+status = os.waitpid(child, 0)[1]
+assert shared.evaluate(numbers, positions).energy == energy
+sys.exit(status)
+"""
+    path = make_sample("float64").path
+    done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
 def test_other_backbone_is_refused(make_sample: MakeSample, tmp_path: Path) -> None:
     raw = make_sample("float32").path.read_bytes()
     path = tmp_path / "other.pt"

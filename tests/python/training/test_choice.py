@@ -11,9 +11,11 @@ import pytest
 from morse import morse, run_morse
 
 from frames.config import parse_config
+from frames.data.motion import forces_from_motion
 from frames.data.readers.hdf5 import write
 from frames.data.trajectory import Trajectory
 from frames.errors import FramesError
+from frames.training.choice import best_reach
 from frames.training.dataset import TrainingData, load_training_data
 from frames.training.trainer import Trainer
 
@@ -42,6 +44,26 @@ def test_the_rest_of_a_run_is_learnt_from_its_motion(morse_file: Path) -> None:
     assert data.auxiliary.task == "newton"
     assert len(data.train) == 5 and len(data.unlabelled) > 100
     assert "auxiliary task: newton, since the motion gives the forces of unlabelled frames" in data.summary
+
+
+@pytest.mark.parametrize(("every", "reach"), [(1, 1), (2, 3), (4, 6)])
+def test_frames_that_lie_apart_are_differentiated_over_more_of_them(tmp_path: Path, every: int, reach: int) -> None:
+    """By weights of them that the labels tell, so that the forces come out as if every step were stored."""
+    write(tmp_path / "run.h5", [run_morse(500 * every)[::every]])
+    section = {"path": str(tmp_path / "run.h5"), "gap": 20, "labelled": 5}
+    for auxiliary in ({}, {"task": "newton"}):
+        raw = {"output": "unused", "data": {**section, "unlabelled_rest": True}, "model": MODEL, "auxiliary": auxiliary}
+        data = load_training_data(parse_config(raw, "test"))
+        assert (data.auxiliary.task, data.auxiliary.reach, data.anchor) == ("newton", reach, reach)
+        assert ("frames on each side, weighed as the labels say" in data.summary) == (reach > 1)
+        run, rows = data.trajectories[0], np.array([[i for _, i in chain] for chain in data.unlabelled])
+        assert run.forces is not None and data.stencil is not None
+        off = forces_from_motion(run, rows, data.stencil) - run.forces[rows[:, reach]]
+        assert np.square(off).sum() < (0.001 if every > 1 else 1e-9) ** 2 * np.square(run.forces).mean() * off.size
+    assert best_reach([replace(run_morse(500 * every)[::every], forces=None)]) == 1  # nothing tells
+    asked = {"task": "newton", "reach": 3}
+    raw = {"output": "unused", "data": {**section, "unlabelled_rest": True}, "model": MODEL, "auxiliary": asked}
+    assert load_training_data(parse_config(raw, "test")).anchor == 3
 
 
 @pytest.mark.parametrize(

@@ -85,12 +85,6 @@ def assert_same(one: Derivatives, two: Derivatives, batch: Batch, parameters: li
             torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-10)
 
 
-@pytest.fixture
-def traced_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Graphs are traced and padded, but not compiled, which takes half a minute each."""
-    monkeypatch.setattr(CompiledPotential, "_compile", staticmethod(lambda function: function))
-
-
 @pytest.mark.slow
 def test_compiled_equals_plain(morse_file: Path) -> None:
     """Two shapes, each used before and after a change of the parameters."""

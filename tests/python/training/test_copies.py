@@ -88,6 +88,18 @@ def test_an_unlabelled_run_that_is_stored_more_densely(tmp_path: Path) -> None:
     assert len(seen) > 100 and np.abs(seen[:, None] - held[None]).min() > 40
 
 
+def test_an_unlabelled_run_whose_centre_was_taken_away(morse_trajectory: Trajectory, tmp_path: Path) -> None:
+    """Held-out frames are known by their shape, wherever they lie: programs and scripts move the centre of mass."""
+    write(tmp_path / "labelled.h5", [morse_trajectory])
+    centre = morse_trajectory.positions.mean(axis=1, keepdims=True)
+    write(tmp_path / "centred.h5", [replace(morse_trajectory, positions=morse_trajectory.positions - centre)])
+    section = {"path": str(tmp_path / "labelled.h5"), "gap": 10, "unlabelled": [str(tmp_path / "centred.h5")]}
+    data = _load(section, auxiliary={"task": "frames"})
+    seen = np.array([i for chain in data.unlabelled for _, i in chain])
+    held = np.array([i for _, i in [*data.validation, *data.test]])
+    assert len(seen) > 100 and np.abs(seen[:, None] - held[None]).min() > 10
+
+
 def test_unlabelled_copies_of_labelled_frames_are_used(morse_trajectory: Trajectory, tmp_path: Path) -> None:
     """Labels are often drawn from the run whose motion is learnt."""
     whole, half = tmp_path / "whole.h5", tmp_path / "half.h5"

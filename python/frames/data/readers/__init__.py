@@ -87,7 +87,8 @@ def _with_time_step(trajectory: Trajectory, step: float | None) -> Trajectory:
         stated = time_step(trajectory)
         if stated is not None and abs(stated - step) > TIME_TOLERANCE * step:
             raise FramesError(
-                f"{trajectory.source}: the file says that its frames are {stated:g} fs apart, not {step:g} fs"
+                f"{trajectory.source}: the file says that its frames are {stated:g} fs apart, not {step:g} fs; leave "
+                "the time step out"
             )
         return trajectory
     if looks_shuffled(trajectory, step):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,10 @@ def read(path: Path, options: ReadOptions) -> list[Trajectory]:
     notes = [f"{format_name} file; {factors.note}", note]
     if lone:
         notes.append(f"forces of {lone} lone atoms, which the file leaves out, are zero")
-    return frames.trajectories(tuple(text for text in notes if text))
+    found = frames.trajectories(tuple(text for text in notes if text))
+    if format_name not in _NO_UNITS:
+        return found
+    return [replace(run, labels_as=families["energy"].energy[0] if run.energies is not None else "") for run in found]
 
 
 @dataclass(frozen=True)

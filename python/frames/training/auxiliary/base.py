@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from frames.config import AuxiliarySection
+from frames.data.trajectory import Floats
 from frames.nn.potential import Derivatives, Potential
 from frames.training.batch import Batch, FrameIndex, FrameStore
 
@@ -69,6 +70,7 @@ class Setting:
         section: the table [auxiliary].
         chains: a sample of the chains that it will see.
         scale: root mean square of the labelled force components, eV/Å.
+        stencil: weights of frames from which forces follow, if labels told them (frames/data/stencil.py).
     """
 
     potential: Potential
@@ -76,6 +78,7 @@ class Setting:
     section: AuxiliarySection
     chains: Sequence[Chain]
     scale: float
+    stencil: Floats | None = None
 
     @property
     def kinds(self) -> int:

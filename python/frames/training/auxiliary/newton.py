@@ -23,12 +23,12 @@ def need(section: AuxiliarySection) -> Need:
         raise FramesError(
             f"auxiliary.stride = {section.stride}: the task newton takes frames as they follow each other, stride = 1"
         )
-    return Need(tuple(range(-section.reach, section.reach + 1)))
+    return Need(tuple(range(-section.frames_on_each_side, section.frames_on_each_side + 1)))
 
 
 class NewtonTask(AuxiliaryTask):
     """mean w(element) ‖F̂ − F‖ / scale with F from the motion (frames/data/motion.py): exact for velocity Verlet
-    with every step stored, and good to higher order in the time between frames with a longer reach.
+    with every step stored, and with more frames, weighed as the labels say, good for some that lie steps apart.
 
     The part of F̂ − F along the momenta is left out: a thermostat may be in it. The weights come from the trajectory's
     own test of its motion, which refuses what has more than that in it.
@@ -43,9 +43,10 @@ class NewtonTask(AuxiliaryTask):
     def __init__(self, setting: Setting) -> None:
         super().__init__()
         self.scale = setting.scale
-        self.reach = setting.section.reach
+        self.reach = setting.section.frames_on_each_side
         runs = sorted({chain[0][0] for chain in setting.chains})
-        self.weights = {t: atom_weights(setting.store.trajectories[t], self.reach) for t in runs}
+        self.stencil = setting.stencil
+        self.weights = {t: atom_weights(setting.store.trajectories[t], self.reach, self.stencil) for t in runs}
 
     def forward(
         self, chains: Sequence[Chain], anchor: Derivatives | None, model: Model, random: np.random.Generator
@@ -53,7 +54,7 @@ class NewtonTask(AuxiliaryTask):
         """See `AuxiliaryTask.forward`."""
         frames = [chain[self.reach] for chain in chains]
         result = anchor or model.evaluate(model.store.batch(frames, labels=False))
-        target, direction = (t.to(result.forces) for t in motion_forces(model.store, chains))
+        target, direction = (t.to(result.forces) for t in motion_forces(model.store, chains, self.stencil))
         atoms = torch.tensor([model.store.trajectories[t].atoms for t, _ in frames], device=target.device)
         structure = torch.repeat_interleave(atoms)  # of each atom
         error = across(result.forces - target, direction, structure, len(frames))
@@ -67,11 +68,11 @@ class NewtonTask(AuxiliaryTask):
     def _weights(self, t: int, store: FrameStore) -> Floats:
         """[N] of a run, which may be too short to be in the sample of the setting."""
         if t not in self.weights:
-            self.weights[t] = atom_weights(store.trajectories[t], self.reach)
+            self.weights[t] = atom_weights(store.trajectories[t], self.reach, self.stencil)
         return self.weights[t]
 
 
-def motion_forces(store: FrameStore, chains: Sequence[Chain]) -> tuple[Tensor, Tensor]:
+def motion_forces(store: FrameStore, chains: Sequence[Chain], stencil: Floats | None = None) -> tuple[Tensor, Tensor]:
     """Of the middle frames of chains in a row: forces [N,3] in eV/Å, and the direction of the momenta [N,3]."""
     places: dict[int, list[int]] = {}
     for k, chain in enumerate(chains):
@@ -79,7 +80,7 @@ def motion_forces(store: FrameStore, chains: Sequence[Chain]) -> tuple[Tensor, T
     found: list[tuple[Floats, Floats] | None] = [None] * len(chains)
     for t, members in places.items():  # all frames of a run at once
         run, frames = store.trajectories[t], np.array([[i for _, i in chains[k]] for k in members])
-        forces, velocities = motion(run, frames)
+        forces, velocities = motion(run, frames, stencil)
         for row, k in enumerate(members):
             found[k] = forces[row], momentum_direction(run.atomic_numbers, velocities[row])
     columns = zip(*(part for part in found if part is not None), strict=True)
