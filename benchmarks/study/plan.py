@@ -59,12 +59,13 @@ LENGTHS = (
     Arm("frames_T3_first", {"task": "frames", "length": 3, "targets": "first"}, ordered=True),
 )
 TRANSFER = Arm("transfer", {"task": "none"})
-REACH = {n: Arm(f"newton_reach{n}", {"task": "newton", "reach": n}, rest=True, motion=True) for n in (1, 2, 4)}
+THREE_FRAMES = Arm("newton_reach1", {"task": "newton", "reach": 1}, rest=True, motion=True)
 NEWTON_ONLY = Arm("newton_only", {"task": "newton"}, motion=True, bare=True)
-ARMS = {arm.name: arm for arm in (*MAIN, *LENGTHS, TRANSFER, *REACH.values(), NEWTON_ONLY)}
+ARMS = {arm.name: arm for arm in (*MAIN, *LENGTHS, TRANSFER, THREE_FRAMES, NEWTON_ONLY)}
 STEPS = 5000  # of trainings that are compared at equal steps; they differ in time
 PAIRS = ("none", "frames", "shuffled", "gaussian", "dens")  # those that are compared so
-GONE = ("latent", "force_difference", "conservation", "curriculum")  # lost, and were removed; their rows are kept
+# lost, and were removed; their rows are kept
+GONE = ("latent", "force_difference", "conservation", "curriculum", "newton_central")
 
 SMALL = {"backbone": "cartesian", "settings": {"channels": 32, "layers": 2}}
 EQUIFORMER = {
@@ -164,10 +165,10 @@ def jobs(which: str, seeds: int, minutes: float, systems: Sequence[str]) -> Iter
             for system in (BY_NAME[name] for name in ("md17_ethanol", "ethanol", "md17_aspirin") if name in systems):
                 yield from (Job(system, ARMS[arm], 300, seed, 0.0) for arm in PAIRS)
         elif which == "reach":  # frames that lie several steps apart, as most runs are stored
-            for every, reach in ((2, 2), (4, 4)):
-                for labels in (100, 300) if f"ethanol_every{every}" in systems else ():
-                    arms = ARMS["none"], REACH[1], REACH[reach]
-                    yield from (Job(BY_NAME[f"ethanol_every{every}"], arm, labels, seed, minutes) for arm in arms)
+            for system in (BY_NAME[name] for name in systems if BY_NAME[name].part == "reach"):
+                for labels in (100, 300):
+                    arms = ARMS["none"], ARMS["newton"], THREE_FRAMES
+                    yield from (Job(system, arm, labels, seed, minutes) for arm in arms)
         elif which == "transfer" and "lips20_beta_Li3PS4" in systems:
             # what the binary compounds teach a model of the ternary one, which has few labels
             binary = Job(BY_NAME["lips20_binary"], ARMS["none"], 600, seed, 5 * minutes)
