@@ -295,7 +295,11 @@ def test_data_that_cannot_be_used_is_named(morse_trajectory: Trajectory, tmp_pat
     plain = {"path": files["plain"]}
     refused({"path": files["shuffled"]}, r"shuffled\.h5: the frames are not stored in the order of their times")
     refused({"train": files["plain"], "validation": files["sulphur"]}, "S in frames for validation or test, but in no")
-    refused(plain, "virial_weight is above 0, but no training frame of .*plain.* has a virial or a stress", training={"virial_weight": 1.0})
+    refused(
+        plain,
+        "virial_weight is above 0, but no training frame of .*plain.* has a virial or a stress",
+        training={"virial_weight": 1.0},
+    )
     refused(plain, "cutoff = 0.4: no atom has a neighbour within it; it is a length in Å", model={"cutoff": 0.4})
 
 
