@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -174,6 +175,20 @@ def test_compiled_training_takes_one_thread(morse_file: Path, tmp_path: Path, mo
         assert "(a gradient takes 1: " in text and ", 2: " in text
     finally:
         torch.set_num_threads(threads)
+
+
+def test_a_compilation_takes_half_of_the_minutes_at_most(morse_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a busy machine would end with a model that was never trained, and say nothing."""
+    monkeypatch.setattr(Trainer, "compile", lambda self: time.sleep(0.1))
+    raw = {
+        "output": "unused",
+        "data": one_molecule(morse_file),
+        "model": {"cutoff": 4.0, "settings": {"channels": 16, "layers": 1}},
+        "training": {"minutes": 0.001, "compile": True},
+    }
+    run = Run(parse_config(raw, "test"), raw, Console(file=io.StringIO()))
+    run._compile()
+    assert run.trainer.seconds == pytest.approx(0.03) and run.trainer.progress == pytest.approx(0.5)
 
 
 def test_what_a_compilation_failed_of() -> None:
