@@ -27,7 +27,7 @@ def overview(rows: list[dict[str, Any]], folder: str) -> str:
         folder: of the picture, as the document sees it, with a slash at its end.
     """
     mine = [r for r in rows if (r["backbone"], r["labels"], r["minutes"]) == ("cartesian", 300, MINUTES)]
-    places = {name: of_one_processor(mine, name) for name in TITLES}
+    places = {name: of_one_processor(mine, name) for name in TITLES if TRAINED[name].part == "main"}
     found = errors_of(places, FORCE)
     default = {r["system"]: r["default"] for r in mine if "default" in r}
     lines = [

@@ -64,7 +64,7 @@ NEWTON_ONLY = Arm("newton_only", {"task": "newton"}, motion=True, bare=True)
 ARMS = {arm.name: arm for arm in (*MAIN, *LENGTHS, TRANSFER, THREE_FRAMES, NEWTON_ONLY)}
 STEPS = 5000  # of trainings that are compared at equal steps; they differ in time
 PAIRS = ("none", "frames", "shuffled", "gaussian", "dens")  # those that are compared so
-# lost, and were removed; their rows are kept
+# lost, and were removed, or are left to data that allow no better; their rows are kept
 GONE = ("latent", "force_difference", "conservation", "curriculum", "newton_central")
 
 SMALL = {"backbone": "cartesian", "settings": {"channels": 32, "layers": 2}}

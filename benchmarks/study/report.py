@@ -9,8 +9,14 @@ import numpy as np
 from overview import MINUTES, overview
 from plan import ARMS, GONE, LENGTHS, MAIN, STEPS, length
 from systems import HERE, as_name
-from values import TITLES, Group, array, beyond_spread, by_arm, cell, group_of, measured_on
+from values import TITLES, TRAINED, Group, array, beyond_spread, by_arm, cell, group_of, measured_on
 
+APART = {
+    "none": "labels alone, `none`",
+    "newton": "motion, weights of the frames fitted to the labels: `newton`",
+    "newton_central": "motion, central differences (reach 2 at 1 fs, 4 at 2 fs), left to runs without stored forces",
+    "newton_reach1": "motion, three frames: `newton` with `reach = 1`",
+}
 DOCUMENT = HERE.parents[1] / "docs" / "study.md"
 FOLDER = "../benchmarks/study/"  # of the plots, as the document sees it
 BEGIN, END = "<!-- study: begin -->", "<!-- study: end -->"
@@ -34,6 +40,8 @@ def write_report(rows: list[dict[str, Any]]) -> None:
         for minutes, processor in sorted({group_of(r)[2:] for r in rows})
         if (newton := newton_table([r for r in rows if group_of(r)[2:] == (minutes, processor)]))
     ]
+    if apart := apart_table([r for r in rows if TRAINED[r["system"]].part == "reach" and r["labels"] in (100, 300)]):
+        summary.append(f"### Frames that lie several steps apart\n\n{apart}")
     details = [part for group in groups for part in group_tables([r for r in rows if group_of(r) == group], group)]
     every = "\n\n".join([*summary, *details, splits(rows)]).replace(FOLDER, "")
     (HERE / "tables.md").write_text(f"Written by run.py from results.json.\n\n{every}\n")
@@ -110,7 +118,7 @@ def newton_table(rows: list[dict[str, Any]]) -> str:
     chosen = [r for r in rows if r["backbone"] == "cartesian" and (r["task"], r["labels"]) in wanted]
     if not any(r["task"].startswith("newton") for r in chosen):
         return ""
-    systems = [name for name in TITLES if any(r["system"] == name for r in chosen)]
+    systems = [name for name in TITLES if any(r["system"] == name and r["task"] != "none" for r in chosen)]
     lines = ["| force MAE, meV/Å | " + " | ".join(TITLES[s] for s in systems) + " |", "|---|" + "---|" * len(systems)]
     for task, labels in wanted:
         cells = []
@@ -119,6 +127,26 @@ def newton_table(rows: list[dict[str, Any]]) -> str:
             cells.append(cell({r["seed"]: r["force_mae_mev_per_angstrom"] for r in mine}, None))
         if any(text != "–" for text in cells):
             lines.append(f"| {names.get((task, labels), f'{labels} labels, `none`')} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def apart_table(rows: list[dict[str, Any]]) -> str:
+    """Forces from the motion of runs that are not stored at every step; systems and labels across, arms down."""
+    groups = sorted({(r["system"], *group_of(r)) for r in rows}, key=lambda g: (list(TITLES).index(g[0]), g[2:]))
+    if not groups:
+        return ""
+    names = [
+        f"{TITLES[system]}, {labels} labels, {duration(minutes)}{measured_on(processor)}"
+        for system, _, labels, minutes, processor in groups
+    ]
+    lines = ["| force MAE, meV/Å | " + " | ".join(names) + " |", "|---|" + "---|" * len(groups)]
+    for arm, how in APART.items():
+        cells = []
+        for system, *group in groups:
+            mine = [r for r in rows if r["system"] == system and group_of(r) == tuple(group)]
+            errors = by_arm(mine, "force_mae_mev_per_angstrom")[system]
+            cells.append(cell(errors.get(arm), errors.get("none")))
+        lines.append(f"| {how} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
