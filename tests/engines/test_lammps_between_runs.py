@@ -70,3 +70,29 @@ def test_pair_style_replaced(tmp_path: Path, models: str) -> None:
     single = f"{again}\nrun 0\npair_style frames\npair_coeff * * {models.split()[0]} O C H\n{WRITE}"
     assert "needs a committee" in output(tmp_path, models, single)
     assert "needs pair_style frames" in output(tmp_path, models, f"run 0\npair_style zero 4.0\npair_coeff * *\n{WRITE}")
+
+
+WITHOUT_IDS = """
+units metal
+atom_modify id no
+lattice sc 3.0
+region box block 0 4 0 4 0 4
+create_box 3 box
+create_atoms 1 box
+mass * 12.0
+pair_style frames
+pair_coeff * * {models} O C H
+{computes}
+run 0
+write_dump all custom out.dump type c_out[*] c_dev
+fix 1 all nve
+run 3
+"""
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_atoms_without_ids(tmp_path: Path, models: str, ranks: int) -> None:
+    text = WITHOUT_IDS.format(models=models, computes=COMPUTES)
+    said = run_deck(tmp_path, text, ranks).output
+    assert "ERROR" not in said and "Loop time" in said, said[-2000:]
+    assert (tmp_path / "out.dump").read_text().count("\n") == 9 + 64

@@ -19,7 +19,7 @@ from frames.data.trajectory import Trajectory
 
 FrameIndex = tuple[int, int]  # (which trajectory of the list, which frame in it)
 MOST_FRAMES = 32  # of a batch outside of training
-MOST_EDGES = 20_000  # of such a batch; `cartesian` of preset medium takes about 25 kB for each
+MOST_EDGES = 20_000  # of such a batch, so that large systems need no more memory than a training step of some frames
 
 
 @dataclass(frozen=True)

@@ -134,8 +134,9 @@ def choose_task(config: Config, reader: Reader) -> tuple[Config, str]:
     reach = config.auxiliary.frames_on_each_side
     if all(run.forces is not None for run in runs) and (noise := motion_noise(runs, reach)) is not None:
         if noise <= PRECISE:
-            return with_task(config, "newton"), f"the motion gives the forces of unlabelled frames to {noise:.2g}"
-        because = f"the motion gives forces that are {noise:.2g} of them off, and at most {PRECISE:g} is of use"
+            because = f"the motion gives the forces of unlabelled frames, {100 * noise:.2g} % off"
+            return with_task(config, "newton"), because
+        because = f"the motion gives forces that are {100 * noise:.2g} % off, and at most {100 * PRECISE:g} % is of use"
         return with_task(config, "none"), because
     for run in runs:
         try:

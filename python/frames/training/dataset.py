@@ -117,9 +117,10 @@ def _load(config: Config, reader: Reader) -> TrainingData:
     need = need_of(config.auxiliary)
     data = _by_time(config, need, reader) if section.path else _as_given(config, need, reader)
     data.auxiliary = config.auxiliary
-    _require_trained_elements(data, config)
+    trained = _trained_elements(data, config)
+    _require_trained_elements(data, config, trained)
     for path in section.unlabelled:
-        _add_unlabelled(data, reader(path, ordered=True), need, config, path)
+        _add_unlabelled(data, reader(path, ordered=True), need, config, path, trained)
     if config.training.virial_weight > 0:
         _require_virials(data)
     data.anchor = 0 if need is None else need.anchor
@@ -325,12 +326,11 @@ def _held_out_too(data: TrainingData, run: Trajectory) -> set[int]:
     return held
 
 
-def _require_trained_elements(data: TrainingData, config: Config) -> None:
+def _require_trained_elements(data: TrainingData, config: Config, trained: set[int]) -> None:
     """Raises FramesError for held-out frames with elements that no training frame has, nor the model to start from.
 
     The model would list them as its own, with parameters that nothing has determined.
     """
-    trained = _trained_elements(data, config)
     for t in sorted({t for t, _ in [*data.validation, *data.test]}):
         run = data.trajectories[t]
         strange = sorted({int(z) for z in run.atomic_numbers} - trained)
@@ -363,12 +363,11 @@ def _require_virials(data: TrainingData) -> None:
 
 
 def _add_unlabelled(
-    data: TrainingData, runs: Sequence[Trajectory], need: Need | None, config: Config, path: str
+    data: TrainingData, runs: Sequence[Trajectory], need: Need | None, config: Config, path: str, trained: set[int]
 ) -> None:
     """Chains of an ordered trajectory, without those that come within data.gap frames of a validation or test frame."""
-    known = _trained_elements(data, config)
     for run in runs:
-        strange = sorted({int(z) for z in run.atomic_numbers} - known)
+        strange = sorted({int(z) for z in run.atomic_numbers} - trained)
         if strange:
             names = ", ".join(chemical_symbols[z] for z in strange)
             raise FramesError(f"data.unlabelled: {path}: {names} in no labelled training frame; take those frames out")

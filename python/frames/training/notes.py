@@ -39,7 +39,7 @@ def notes_on(data: TrainingData, config: Config) -> list[str]:
     if task != "newton":
         return notes
     if (reach := config.auxiliary.frames_on_each_side) > 1:
-        how = ", weighed as the labels say" if data.stencil is not None else ""
+        how = ", with weights fitted to known forces" if data.stencil is not None else ""
         notes.append(f"the motion is differentiated over {reach} frames on each side{how}")
     bare = [Path(data.trajectories[t].source).name or "a run" for t in trained if t in data.force_weights]
     if bare and any(run.energies is not None for run in runs):

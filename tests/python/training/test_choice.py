@@ -55,7 +55,7 @@ def test_frames_that_lie_apart_are_differentiated_over_more_of_them(tmp_path: Pa
         raw = {"output": "unused", "data": {**section, "unlabelled_rest": True}, "model": MODEL, "auxiliary": auxiliary}
         data = load_training_data(parse_config(raw, "test"))
         assert (data.auxiliary.task, data.auxiliary.reach, data.anchor) == ("newton", reach, reach)
-        assert ("frames on each side, weighed as the labels say" in data.summary) == (reach > 1)
+        assert ("frames on each side, with weights fitted to known forces" in data.summary) == (reach > 1)
         run, rows = data.trajectories[0], np.array([[i for _, i in chain] for chain in data.unlabelled])
         assert run.forces is not None and data.stencil is not None
         off = forces_from_motion(run, rows, data.stencil) - run.forces[rows[:, reach]]
