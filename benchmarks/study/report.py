@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from budgets import budgets
 from overview import MINUTES, overview
 from plan import ARMS, GONE, LENGTHS, MAIN, STEPS, length
 from systems import HERE, as_name
@@ -35,6 +36,8 @@ def write_report(rows: list[dict[str, Any]]) -> None:
         f"### Main table: 300 labels, {MINUTES:g} min of CPU time\n\n{overview(rows, FOLDER)}",
         f"### The default against the labels alone\n\n{default_table(rows, groups)}",
     ]
+    if by_labels := budgets(rows):
+        summary.append(f"### More labels, or fewer\n\n{by_labels}")
     summary += [
         f"### Forces from motion: {minutes:g} min of CPU time{measured_on(processor)}\n\n{newton}"
         for minutes, processor in sorted({group_of(r)[2:] for r in rows})
