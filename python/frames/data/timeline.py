@@ -15,8 +15,10 @@ from frames.errors import FramesError
 TIME_TOLERANCE = 0.01
 """Two times are one step apart when their difference is off by less than this fraction of the step."""
 MOST_BACKWARD = 0.05
-"""Fraction of the steps in a file that may lead back in time: those between the pieces that it was made of."""
+"""Fraction of the steps in a file that may lie between the pieces that it was made of."""
 _JUMP_FACTOR = 5.0
+_AROUND = 11  # steps that tell what is usual
+_COORDINATES_AT_ONCE = 1 << 22
 _SHUFFLED_ABOVE = 0.5
 _CLOSE_STEP = 5.0
 _FEWEST_NEIGHBOURS = 5
@@ -45,19 +47,70 @@ def backward_steps(trajectory: Trajectory) -> Integers:
 
 
 def in_pieces(trajectory: Trajectory) -> Trajectory:
-    """The same frames with a new run wherever time starts again, as in a file made of several simulations.
+    """The same frames with a new run wherever one cannot follow on the one before it.
 
-    Frames of two simulations would be paired by their times otherwise. Where more than a few steps lead back, the
-    frames are in no order, and stay as they are.
+    That is where time starts again, as in a file made of several simulations, where a frame is repeated, as after a
+    restart, and where the atoms jump. Frames of two simulations would be paired otherwise, and a repeated frame would
+    give a force of any size. Where more than a few steps are of one kind, it means something else, frames in no order
+    or atoms that do not move, and they stay as they are.
     """
-    starts = backward_steps(trajectory)
-    if not 0 < len(starts) <= max(1, MOST_BACKWARD * (len(trajectory) - 1)):
+    kinds = {
+        "time starts again after": backward_steps(trajectory),
+        "the atoms are at the same places after": _repeats(trajectory),
+        "the atoms jump after": _sudden(trajectory),
+    }
+    most = max(1, MOST_BACKWARD * (len(trajectory) - 1))
+    found = {text: frames for text, frames in kinds.items() if 0 < len(frames) <= most}
+    if not found:
         return trajectory
     pieces = np.zeros(len(trajectory), np.int64)
-    pieces[starts + 1] = 1
+    pieces[np.concatenate(list(found.values())) + 1] = 1
     _, runs = np.unique(np.stack([trajectory.runs, np.cumsum(pieces)], axis=1), axis=0, return_inverse=True)
-    note = f"time starts again after frame {starts[0]}: {runs.max() + 1} runs"
-    return replace(trajectory, runs=runs.reshape(-1).astype(np.int64)).with_notes(note)
+    notes = [f"{text} frame {frames[0]}{_and_others(frames)}" for text, frames in found.items()]
+    notes[-1] += f": {runs.max() + 1} runs"
+    return replace(trajectory, runs=runs.reshape(-1).astype(np.int64)).with_notes(*notes)
+
+
+def _and_others(frames: Integers) -> str:
+    return f" and {len(frames) - 1} others" if len(frames) > 1 else ""
+
+
+def _repeats(trajectory: Trajectory) -> Integers:
+    """Frames whose successor in the same run, one step later, has the very same positions."""
+    if trajectory.times is None:
+        return np.empty(0, np.int64)
+    first = _followed(trajectory)
+    block = 1 + _COORDINATES_AT_ONCE // (1 + 3 * trajectory.atoms)
+    same = [
+        (trajectory.positions[part] == trajectory.positions[part + 1]).all(axis=(1, 2))
+        for part in (first[k : k + block] for k in range(0, len(first), block))
+    ]
+    return np.asarray(first[np.concatenate([np.zeros(0, bool), *same])])
+
+
+def _sudden(trajectory: Trajectory) -> Integers:
+    """Frames whose successor in the same run, one step later, lies five times as far away as is usual around it."""
+    if trajectory.times is None:
+        return np.empty(0, np.int64)
+    first = _followed(trajectory)
+    if len(first) < _AROUND:
+        return np.empty(0, np.int64)
+    block = 1 + _COORDINATES_AT_ONCE // (1 + 3 * trajectory.atoms)
+    size = np.concatenate(
+        [
+            _sizes(trajectory, np.stack([part, part + 1], axis=1))
+            for part in (first[k : k + block] for k in range(0, len(first), block))
+        ]
+    )
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(size, _AROUND // 2, mode="edge"), _AROUND)
+    usual = np.maximum(np.median(around, axis=1), 1e-3 * np.median(size))
+    return np.asarray(first[size > _JUMP_FACTOR * usual])
+
+
+def _followed(trajectory: Trajectory) -> Integers:
+    """Frames that the next one in the file follows one step later."""
+    found = pairs(trajectory)
+    return np.asarray(found[found[:, 1] == found[:, 0] + 1, 0])
 
 
 def in_order(trajectory: Trajectory) -> Trajectory:

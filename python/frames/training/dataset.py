@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
 from pathlib import Path
@@ -148,9 +148,16 @@ def _load(config: Config, reader: Reader) -> TrainingData:
             "validation_frames": len(data.validation),
             "test_frames": len(data.test),
             "sources": [Path(run.source).name for run in data.trajectories],
+            "trained_on": _files(data, data.used),
+            "validated_on": _files(data, data.validation),
         }
     )
     return data
+
+
+def _files(data: TrainingData, frames: Iterable[FrameIndex]) -> list[str]:
+    """The names of the files that these frames are from."""
+    return sorted({Path(data.trajectories[t].source).name for t in {t for t, _ in frames}})
 
 
 def _stencil(data: TrainingData, reach: int) -> Floats | None:

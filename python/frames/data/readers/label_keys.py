@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from ase.stress import voigt_6_to_full_3x3_stress
 
 from frames.errors import FramesError
+
+_SAME_ENERGY = 1e-8  # in the unit of the file
 
 
 @dataclass(frozen=True)
@@ -25,19 +27,24 @@ class Family:
 def _prefixed(prefix: str) -> Family:
     return Family(
         (f"{prefix}energy",),
-        (f"{prefix}forces",),
+        (f"{prefix}forces", f"{prefix}force"),
         (f"{prefix}virial", f"{prefix}virials"),
         (f"{prefix}stress",),
     )
 
 
+PLAIN = Family(
+    ("energy", "Energy", "E", "total_energy", "TotEnergy"),
+    ("forces", "force", "Forces", "F", "atomic_forces"),
+    ("virial", "virials"),
+    ("stress",),
+)
+FREE = replace(PLAIN, energy=("free_energy",))
+"""With smeared occupations, forces are the gradient of the free energy; what is called energy there is extrapolated to
+no smearing."""
 FAMILIES = (
-    Family(
-        ("energy", "Energy", "E", "total_energy", "TotEnergy"),
-        ("forces", "force", "Forces", "F", "atomic_forces"),
-        ("virial", "virials"),
-        ("stress",),
-    ),
+    FREE,
+    PLAIN,
     _prefixed("REF_"),
     _prefixed("dft_"),
     _prefixed("DFT_"),
@@ -78,6 +85,8 @@ def choose(frames: Sequence[Mapping[Family, Found]]) -> tuple[dict[str, Family],
 def _of(atoms: Any, family: Family) -> dict[str, tuple[str, Any]]:
     results: Mapping[str, Any] = atoms.calc.results if atoms.calc is not None else {}
     found: dict[str, tuple[str, Any]] = {}
+    if family is FREE and not _of_its_own(atoms, results):
+        return found
     for key in family.energy:
         if key in results or key in atoms.info:
             number = _number(key, results.get(key, atoms.info.get(key)))
@@ -99,6 +108,19 @@ def _of(atoms: Any, family: Family) -> dict[str, tuple[str, Any]]:
         tensor = voigt_6_to_full_3x3_stress(values) if values.size == 6 else values.reshape(3, 3)  # type: ignore[no-untyped-call]
         found["virial"] = (stress, -tensor * atoms.get_volume())
     return found
+
+
+def _of_its_own(atoms: Any, results: Mapping[str, Any]) -> bool:
+    """Whether a frame has a free energy that is not just its energy by another name."""
+    free, plain = (results.get(key, atoms.info.get(key)) for key in ("free_energy", "energy"))
+    if free is None or plain is None:
+        return free is not None
+    if not any(key in results or key in atoms.arrays for key in FREE.forces):
+        return False
+    try:
+        return abs(float(free) - float(plain)) > _SAME_ENERGY
+    except (TypeError, ValueError):
+        return False
 
 
 def _number(key: str, value: Any) -> float | None:
