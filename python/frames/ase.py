@@ -111,13 +111,17 @@ class FramesCalculator(Calculator):
             self.results["stress"] = full_3x3_to_voigt_6_stress(stress)  # type: ignore[no-untyped-call]
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 class VerletList:
     """A neighbour list that is used until an atom has moved by half of the skin, or cell or periodicity
     changed."""
 
     def __init__(self, cutoff: float, skin: float) -> None:
         """Both in Å. Raises FramesError if the skin is no number, negative or not finite."""
-        if isinstance(skin, bool) or not isinstance(skin, Real) or not 0 <= skin < np.inf:
+        if not (_is_number(skin) and 0 <= skin < np.inf):
             raise FramesError(f"skin = {skin!r}; expected a length in Å, 0 or more")
         self.cutoff = cutoff
         self.skin = skin

@@ -179,7 +179,7 @@ def open_model(
         raise FramesError(f"model = {path!r}; expected the path of a model file")
     if not isinstance(device, str):
         raise FramesError(f"device = {device!r}; expected 'cpu', 'cuda' or 'cuda:N'")
-    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, Integral)):
+    if threads is not None and not _is_whole(threads):
         raise FramesError(f"threads = {threads!r}; expected a whole number")
     if backend not in BACKENDS:
         raise FramesError(f"backend {backend!r} is unknown; expected one of {', '.join(BACKENDS)}")
@@ -192,6 +192,10 @@ def open_model(
     if backend == "native" or (device == "cpu" and native.is_available() and not native.refusal(read_model(path))):
         return native.NativeModel(path, 1 if threads is None else int(threads))
     return _torchscript(path, device, threads)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _torchscript(path: str | Path, device: str, threads: int | None) -> Evaluator:

@@ -135,7 +135,8 @@ def _atomic_number(element: Any) -> int | None:
 
 
 def _indices(atoms: Iterable[int], total: int) -> list[int]:
-    if isinstance(atoms, str) or not isinstance(atoms, Iterable):
+    given: Any = atoms
+    if isinstance(given, str) or not isinstance(given, Iterable):
         raise FramesError(f"atoms = {atoms!r}; expected the indices of the particles that the model describes")
     indices: list[int] = []
     for atom in atoms:
