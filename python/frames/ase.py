@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Real
 from pathlib import Path
 from threading import RLock
 from typing import Any, cast
@@ -112,7 +111,10 @@ class FramesCalculator(Calculator):
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+    try:
+        return not isinstance(value, bool | str) and np.isfinite(float(value))
+    except (TypeError, ValueError):
+        return False
 
 
 class VerletList:
@@ -121,7 +123,7 @@ class VerletList:
 
     def __init__(self, cutoff: float, skin: float) -> None:
         """Both in Å. Raises FramesError if the skin is no number, negative or not finite."""
-        if not (_is_number(skin) and 0 <= skin < np.inf):
+        if not _is_number(skin) or skin < 0:
             raise FramesError(f"skin = {skin!r}; expected a length in Å, 0 or more")
         self.cutoff = cutoff
         self.skin = skin

@@ -175,8 +175,9 @@ def open_model(
 
     Raises FramesError if the file is no good model file or the backend is not available for it.
     """
-    if not isinstance(path, str | Path):
+    if not isinstance(path, str | os.PathLike):
         raise FramesError(f"model = {path!r}; expected the path of a model file")
+    device = str(device) if type(device).__module__ == "torch" else device  # a torch.device, without importing torch
     if not isinstance(device, str):
         raise FramesError(f"device = {device!r}; expected 'cpu', 'cuda' or 'cuda:N'")
     if threads is not None and not _is_whole(threads):

@@ -115,8 +115,8 @@ def test_what_the_model_knows_of_a_file(training: dict[str, Any], said: str | No
     assert found is None if said is None else said in str(found)
 
 
-def test_a_mean_is_that_of_one_composition(labelled: Trajectory) -> None:
-    """Labels of each molecule may have a zero of its own."""
+def test_elements_may_have_another_zero(labelled: Trajectory) -> None:
+    """So that the energies of two molecules are off by different amounts."""
     assert labelled.energies is not None
     methanol = [0, 2, *range(3, 9)][:6]
     part = Trajectory(labelled.atomic_numbers[methanol], labelled.positions[:, methanol], energies=np.zeros(6))

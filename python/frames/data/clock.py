@@ -21,13 +21,16 @@ MOVED = "times, which are in single precision, are taken as evenly spaced"
 
 def stored_times(values: NDArray[Any]) -> tuple[Floats, bool]:
     """[T] times as a file has them in double precision; those in single precision by `on_grid`, and whether moved."""
-    if values.dtype == np.float32:
-        return on_grid(values)
+    if values.dtype.kind == "f" and values.dtype.itemsize == 4:  # in either order of bytes
+        return on_grid(values.astype(np.float32))
     return np.array(values, np.float64), False
 
 
-def on_grid(times: NDArray[np.float32]) -> tuple[Floats, bool]:
+def on_grid(times: NDArray[Any], rounding: float | None = None) -> tuple[Floats, bool]:
     """[T] times in double precision, and whether they were moved to a grid.
+
+    Args:
+        rounding: of the times, in their unit; that of single precision if not given.
 
     Stretches whose steps are all the same up to rounding get equal steps, and stretches that lie a whole number of
     steps apart one common grid. Times that no grid explains are left as they are.
@@ -35,7 +38,7 @@ def on_grid(times: NDArray[np.float32]) -> tuple[Floats, bool]:
     given = np.asarray(times, np.float64)
     if len(given) < 3 or not np.isfinite(given).all():
         return given, False
-    off = _ROUNDINGS * float(np.spacing(np.abs(times).max()))
+    off = _ROUNDINGS * (float(np.spacing(np.float32(np.abs(given).max()))) if rounding is None else rounding)
     steps = np.diff(given)
     usual = float(np.median(steps))
     if usual <= 0:

@@ -53,6 +53,16 @@ def test_comments_of_cp2k(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.times, [0.5, 1.0, 1.5, 2.0])
     assert any("Hartree" in note and "as CP2K writes them" in note for note in found.notes)
     np.testing.assert_allclose(found.positions[:, 0, 2], [0.1, 0.2, 0.3, 0.4])
+    fine = "".join(_frame(0.1 * k, f" i = {k:8d}, time = {0.0625 * k:12.3f}, E = {-17.0:20.10f}") for k in range(1, 40))
+    path.write_text(fine)
+    np.testing.assert_allclose(np.diff(read(path)[0].times), 0.0625, rtol=1e-2)  # type: ignore[arg-type]
+    path.write_text("".join(_frame(0.1 * k, f" i = {k:8d}, E = {-17.0:20.10f}") for k in range(1, 5)))
+    (relaxed,) = read(path)
+    np.testing.assert_allclose(relaxed.energies, -17.0 * HARTREE)
+    assert relaxed.times is None
+    path.write_text(text + _frame(0.5, " i = 5, time = 2.5, E = ********"))
+    with pytest.raises(FramesError, match="1 of 5 frames lack the energy that the others have in their comments"):
+        read(path)
     for name in ("water-frc-1.xyz", "water-vel-1.xyz"):
         (tmp_path / name).write_text(text)
         with pytest.raises(FramesError, match="by its name forces or velocities of CP2K, not positions"):
@@ -106,11 +116,29 @@ def test_forces_are_the_gradient_of_the_free_energy(tmp_path: Path) -> None:
     path = tmp_path / "a.xyz"
     found = _labelled(path, True, energy=-3.2, free_energy=-3.5)
     np.testing.assert_allclose(found.energies, -3.5)
-    assert "labels are forces, free_energy, not energy" in found.notes
+    assert "energies are free_energy, of which the forces are the gradient" in found.notes
+    assert found.labels_as == "energy"
     same = _labelled(path, True, energy=-3.2, free_energy=-3.2)
     np.testing.assert_allclose(same.energies, -3.2)
-    assert same.labels_as == "energy"
+    assert not any("free_energy" in note for note in same.notes)
     np.testing.assert_allclose(_labelled(path, False, energy=-3.2, free_energy=-3.5).energies, -3.2)
+    np.testing.assert_allclose(_labelled(path, True, free_energy=-3.5).energies, -3.5)
+
+
+def test_one_kind_of_energy_in_a_file(tmp_path: Path) -> None:
+    """Also where both are the same in some frames, or only some have a free energy."""
+    frames = []
+    for energy, free in ((-3.2, -3.5), (-3.3, -3.3), (-3.4, -3.6)):
+        atoms = ase.Atoms("HO", [[0, 0, 0], [0, 0, 1.0]])
+        atoms.calc = SinglePointCalculator(atoms, energy=energy, free_energy=free, forces=np.ones((2, 3)))
+        frames.append(atoms)
+    ase.io.write(tmp_path / "a.xyz", frames, format="extxyz")
+    np.testing.assert_allclose(read(tmp_path / "a.xyz")[0].energies, [-3.5, -3.3, -3.6])
+    del frames[0].calc.results["free_energy"]
+    ase.io.write(tmp_path / "b.xyz", frames, format="extxyz")
+    (found,) = read(tmp_path / "b.xyz")
+    np.testing.assert_allclose(found.energies, [-3.2, -3.3, -3.4])
+    assert "energies are not free_energy, which only some frames have" in found.notes
 
 
 def test_a_molecule_with_a_box_and_without(morse_trajectory: Trajectory) -> None:

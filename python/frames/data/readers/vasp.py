@@ -10,13 +10,16 @@ from frames.errors import FramesError
 
 _HEADER = re.compile(rb"^\s*(direct configuration|konfig)", re.IGNORECASE)
 _TAIL = 4096
+_COMPRESSED = (".gz", ".bz2", ".xz")
 
 
 def check_whole(path: Path, format_name: str, frames: int) -> str:
-    """A note if a vasprun.xml is cut off, of which whole steps are read.
+    """A note if a vasprun.xml is cut off, of which whole steps are read. Compressed files are not looked at.
 
     Raises FramesError if an XDATCAR has more frames than were read.
     """
+    if path.suffix in _COMPRESSED:
+        return ""
     if format_name == "vasp-xdatcar":
         with path.open("rb") as stream:
             stored = sum(_HEADER.match(line) is not None for line in stream)
