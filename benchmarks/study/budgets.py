@@ -9,13 +9,14 @@ from values import TITLES, cell, fits, measured_on
 
 BUDGETS = (100, 300, 950)
 INTRODUCTION = f"""\
-Change of the force MAE against `none` of the same seeds after {MINUTES:g} minutes, `cartesian`; in bold what is beyond the
-spread of three seeds; –: no rows yet. Each line is of one processor; the lines of 300 labels are those of the main table.
+Change of the force MAE against `none` of the same seeds after {MINUTES:g} minutes, `cartesian`; in bold what is beyond
+the spread of three seeds; –: no rows yet. Each line is of one processor; the lines of 300 labels are those of the main
+table.
 """
 
 
 def budgets(rows: list[dict[str, Any]]) -> str:
-    """Systems and labels down, arms across; nothing where no system has rows of another budget than the main table's."""
+    """Systems and labels down, arms across; nothing without rows of another budget than that of the main table."""
     mine = [r for r in rows if (r["backbone"], r["minutes"]) == ("cartesian", MINUTES)]
     lines = []
     for system in TITLES:

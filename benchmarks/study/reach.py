@@ -70,7 +70,8 @@ def per_cent_off(run: Trajectory, way: Way) -> float:
     stencil = None
     if way.fitted:
         labelled = around[np.linspace(0, half - 2 * way.reach - 1, LABELS).astype(int)]
-        stencil = fit_stencil([(run, labelled)], way.reach)
+        assert run.forces is not None
+        stencil = fit_stencil([(run, labelled, run.forces[labelled[:, way.reach]])], way.reach)
     judged = around[half:]
     assert run.forces is not None
     stored = run.forces[judged[:, way.reach]]

@@ -47,7 +47,7 @@ def main(
         wanted = only is None or all(word in name for word in only.split(","))
         if wanted and (again or name not in results):
             settings = {"preset": preset, "batch": batch, "compiled": compiled, "threads": threads}
-            results[name] = {**settings, **in_own_process(settings, seconds)}
+            results[name] = {**settings, "machine": machine(), **in_own_process(settings, seconds)}
             print(f"{name}: {results[name]['ms']:.1f} ms", flush=True)
             RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     (HERE / "table.md").write_text(table(list(results.values())))
@@ -153,8 +153,9 @@ def parts(trainer: Any, seconds: float) -> dict[str, float]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """table.md."""
+    machines = " and ".join(sorted({row["machine"] for row in rows}))
     lines = [
-        f"rMD17 ethanol, float32, cutoff 5 Å, {machine()}: lower quartiles, of CPU time where there is one thread.",
+        f"rMD17 ethanol, float32, cutoff 5 Å, {machines}: lower quartiles, of CPU time where there is one thread.",
         "Written by run.py from results.json.",
         "",
         "| preset | batch | threads | plain, ms | compiled, ms | compiled, frames/s | compilation, s |",

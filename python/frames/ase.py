@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from threading import RLock
 from typing import Any, cast
 
 import numpy as np
@@ -65,6 +66,25 @@ class FramesCalculator(Calculator):
         self._neighbours = VerletList(self._model.metadata.cutoff, skin)
         self.backend = self._model.backend
         self.metadata = self._model.metadata
+        self._lock = RLock()
+
+    def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:
+        """One property; called by ASE. Threads that share the calculator take turns, each with its own structure."""
+        with self._lock:
+            return super().get_property(name, atoms, allow_calculation)  # type: ignore[no-untyped-call]
+
+    def set(self, **kwargs: Any) -> dict[str, Any]:
+        """ASE's way to change parameters, of which there are none here: raises FramesError if any is given."""
+        if kwargs:
+            raise FramesError(f"FramesCalculator: {sorted(kwargs)[0]} cannot be changed; make another calculator")
+        return {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = RLock()
 
     def calculate(
         self,
@@ -90,13 +110,20 @@ class FramesCalculator(Calculator):
             self.results["stress"] = full_3x3_to_voigt_6_stress(stress)  # type: ignore[no-untyped-call]
 
 
+def _is_number(value: Any) -> bool:
+    try:
+        return not isinstance(value, bool | str) and np.isfinite(float(value))
+    except (TypeError, ValueError):
+        return False
+
+
 class VerletList:
     """A neighbour list that is used until an atom has moved by half of the skin, or cell or periodicity
     changed."""
 
     def __init__(self, cutoff: float, skin: float) -> None:
-        """Both in Å. Raises FramesError if the skin is negative or not finite."""
-        if not 0 <= skin < np.inf:
+        """Both in Å. Raises FramesError if the skin is no number, negative or not finite."""
+        if not _is_number(skin) or skin < 0:
             raise FramesError(f"skin = {skin!r}; expected a length in Å, 0 or more")
         self.cutoff = cutoff
         self.skin = skin

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from frames.artifact import Array, read_model
+from frames.data.periodic import completed
 from frames.errors import FramesError
 from frames.inference import BackendName, Evaluator, check_atoms, find_edges, open_model
 
@@ -85,6 +86,8 @@ def load_sample(model: str | Path, structure: str | Path | None) -> Sample:
         ) from None
     if isinstance(atoms, list):
         atoms = atoms[-1]
+    if not len(atoms):
+        raise FramesError(f"{structure}: a structure without atoms; there is nothing to time")
     return Sample(atoms.numbers, atoms.positions, np.asarray(atoms.cell), atoms.pbc)
 
 
@@ -133,9 +136,9 @@ def enlarge(sample: Sample, atoms: int) -> Sample:
     if copies == 1:
         return sample
     cell = np.array(sample.cell)
-    extent = np.ptp(sample.positions, axis=0) + SPACING
-    for axis in np.flatnonzero(~sample.pbc):
-        cell[axis] = np.eye(3)[axis] * extent[axis]
+    cell = completed(cell, tuple(sample.pbc))
+    for axis in np.flatnonzero(~sample.pbc):  # where it is of length one, across the others
+        cell[axis] *= np.ptp(sample.positions @ cell[axis]) + SPACING
     counts = _counts(copies)
     grid = np.stack(np.meshgrid(*map(np.arange, counts), indexing="ij"), -1).reshape(-1, 3)
     positions = (sample.positions[None] + (grid @ cell)[:, None]).reshape(-1, 3)

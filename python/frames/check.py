@@ -52,7 +52,7 @@ def check_model(path: str | Path, *, backend: BackendName = "auto", seed: int = 
     except FramesError as error:
         if "test frame" not in str(error):
             raise
-        return backend, [Finding(f"replay of the test frame ({error})", float("inf"), 0.0, "eV")]
+        return backend, [Finding(f"replay of the test frame ({error})", float("inf"), 0.0, "")]
     check = _Check(model, file.test_frame, random)
     points: list[Callable[[], Finding]] = [
         check.replay,
@@ -131,15 +131,17 @@ class _Check:
     def virial(self) -> Finding:
         """W = −dE/dε for the nine components of a strain of positions and cell."""
         worst = 0.0
-        # a strain moves an atom by its distance from the origin
-        step = self.tolerance.step / max(1.0, float(np.abs(self.positions).max(initial=0)))
+        # a strain moves an atom by its distance from the origin, which is put into the middle: far away from it, steps
+        # and the errors that are allowed would be of another size
+        middle = self.positions - self.positions.mean(axis=0)
+        extent = max(1.0, float(np.abs(middle).max(initial=0)))
+        step = self.tolerance.step / extent
         for a in range(3):
             for b in range(3):
                 strain = np.zeros((3, 3))
                 strain[a, b] = 1.0
-                slope = self._slope(partial(self._energy_strained, strain), step)
+                slope = self._slope(partial(self._energy_strained, middle, strain), step)
                 worst = max(worst, abs(slope + self.result.virial[a, b]))
-        extent = max(1.0, float(np.abs(self.positions).max(initial=0)))
         scale = max(1.0, float(np.abs(self.result.virial).max()), self.size * extent)
         return Finding("virial against finite strain", worst, self.tolerance.numeric * scale, "eV")
 
@@ -161,9 +163,9 @@ class _Check:
     def _energy_along(self, direction: Array, h: float) -> float:
         return self._evaluate(self.positions + h * direction).energy
 
-    def _energy_strained(self, strain: Array, h: float) -> float:
+    def _energy_strained(self, positions: Array, strain: Array, h: float) -> float:
         deform = np.eye(3) + h * strain
-        return self.model.evaluate(self.numbers, self.positions @ deform, self.cell @ deform, self.pbc).energy
+        return self.model.evaluate(self.numbers, positions @ deform, self.cell @ deform, self.pbc).energy
 
     def _evaluate(self, positions: Array) -> Result:
         return self.model.evaluate(self.numbers, positions, self.cell, self.pbc)

@@ -7,9 +7,11 @@ here, once.
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -173,6 +175,13 @@ def open_model(
 
     Raises FramesError if the file is no good model file or the backend is not available for it.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise FramesError(f"model = {path!r}; expected the path of a model file")
+    device = str(device) if type(device).__module__ == "torch" else device  # a torch.device, without importing torch
+    if not isinstance(device, str):
+        raise FramesError(f"device = {device!r}; expected 'cpu', 'cuda' or 'cuda:N'")
+    if threads is not None and not _is_whole(threads):
+        raise FramesError(f"threads = {threads!r}; expected a whole number")
     if backend not in BACKENDS:
         raise FramesError(f"backend {backend!r} is unknown; expected one of {', '.join(BACKENDS)}")
     if backend == "torchscript":
@@ -182,8 +191,12 @@ def open_model(
     if backend == "native" and device != "cpu":
         raise FramesError(f"the native backend runs on the CPU, not on {device!r}; use backend 'torchscript'")
     if backend == "native" or (device == "cpu" and native.is_available() and not native.refusal(read_model(path))):
-        return native.NativeModel(path, 1 if threads is None else threads)
+        return native.NativeModel(path, 1 if threads is None else int(threads))
     return _torchscript(path, device, threads)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _torchscript(path: str | Path, device: str, threads: int | None) -> Evaluator:
@@ -226,6 +239,7 @@ class TorchScriptModel(Evaluator):
                 "with this version"
             ) from None
         self.module: torch.jit.ScriptModule = program.eval()
+        self._process = os.getpid()
         check_replay(self, file.test_frame)
 
     def settings(self) -> tuple[Any, ...]:
@@ -236,6 +250,10 @@ class TorchScriptModel(Evaluator):
         """See `Evaluator.edge_gradients`. Raises FramesError if the program fails."""
         import torch
 
+        if os.getpid() != self._process:
+            # a fork has PyTorch's pool of threads, but not the threads, and would wait for them
+            torch.set_num_threads(1)
+            self._process = os.getpid()
         numbers = torch.from_numpy(atomic_numbers).to(self.device)
         edges = torch.from_numpy(np.ascontiguousarray(edge_index)).to(self.device)
         vectors = torch.from_numpy(edge_vectors).to(self.device, self.dtype, copy=True).requires_grad_(True)
@@ -304,8 +322,8 @@ def import_torch(purpose: str) -> Any:
 def _device(torch: Any, name: str) -> Any:
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        float(torch.zeros(1, device=device))  # what holds no numbers, as meta, is no place for a model
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).strip().splitlines()[0]
         raise FramesError(f"device {name!r} cannot be used ({reason}); expected 'cpu', 'cuda' or 'cuda:N'") from None
     return device

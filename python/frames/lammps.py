@@ -17,7 +17,7 @@ def plugin_folder() -> str:
     """Folder of the compiled plugin.
 
     Never raises, since that would keep `lmp` from starting also for decks without `pair_style frames`: where the plugin
-    was not built, the folder that would hold it is returned. `frames doctor` tells what is missing.
+    was not built, the folder that would hold it is returned. LAMMPS then does not know the pair style.
     """
     package = Path(__file__).resolve().parent
     # In an editable installation the sources are here and the libraries are in site-packages.

@@ -6,10 +6,12 @@ import copy
 import pickle
 import subprocess
 import sys
+import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from threading import Thread
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -169,6 +171,73 @@ def test_copies_and_pickles_load_the_model_again(backend: Literal["native", "tor
         assert again.calc.backend == backend and again.calc is not atoms.calc
 
 
+@pytest.mark.parametrize("backend", ["native", "torchscript"])
+def test_threads_of_python_that_share_a_calculator(
+    backend: Literal["native", "torchscript"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each gets the answer for its own structure."""
+    calculator = FramesCalculator(ETHANOL, backend=backend)
+    evaluate = calculator._model.evaluate_edges
+
+    def slowly(*arguments: Any) -> Any:
+        time.sleep(0.001)  # in which another thread goes on
+        found = evaluate(*arguments)
+        time.sleep(0.001)
+        return found
+
+    monkeypatch.setattr(calculator._model, "evaluate_edges", slowly)
+    names = ("CH3CH2OH", "CH3OCH3")
+    expected = [forces_of(name, FramesCalculator(ETHANOL, backend=backend)) for name in names]
+    wrong: list[float] = []
+
+    def ask(name: str, answer: np.ndarray) -> None:
+        wrong.extend(float(np.abs(forces_of(name, calculator) - answer).max()) for _ in range(30))
+
+    threads = [Thread(target=ask, args=pair) for pair in zip(names, expected, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(wrong) == 60 and max(wrong) < 1e-4
+
+
+def forces_of(name: str, calculator: FramesCalculator) -> np.ndarray:
+    atoms = molecule(name)
+    atoms.calc = calculator
+    return np.asarray(atoms.get_forces())
+
+
+@pytest.mark.parametrize("backend", ["native", "torchscript"])
+def test_processes_that_are_forked(backend: str) -> None:
+    """Threads do not survive a fork, and a child must not wait for those of its parent."""
+    script = """
+import os, signal, sys
+from ase.build import bulk, molecule
+from frames.ase import FramesCalculator
+atoms = molecule("CH3CH2OH")
+threads = {"threads": 2} if sys.argv[2] == "native" else {}
+if not threads:
+    import torch
+    torch.set_num_threads(2)
+atoms.calc = FramesCalculator(sys.argv[1], backend=sys.argv[2], **threads)
+large = atoms.repeat(1)
+large.set_cell([7, 7, 7])
+large.pbc = True
+large = large.repeat(3)
+large.calc = atoms.calc
+energy = large.get_potential_energy()
+child = os.fork()
+if child == 0:
+    signal.alarm(40)  # ends a child that hangs
+    large.calc.reset()
+    os._exit(0 if abs(large.get_potential_energy() - energy) < 1e-3 else 1)
+sys.exit(abs(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
+"""
+    command = [sys.executable, "-c", script, str(ETHANOL), backend]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_copy_of_a_model_whose_file_has_changed(model: ToyModel, tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     path.write_bytes(model.path.read_bytes())
@@ -229,6 +298,19 @@ def test_refuses_bad_arguments(model: ToyModel) -> None:
         FramesCalculator(model.path, device="abacus")
     with refuses("skin = -1"):
         FramesCalculator(model.path, skin=-1)
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"skin": None}, "skin = None; expected a length"),
+        ({"threads": "2"}, "threads = '2'; expected a whole number"),
+        ({"threads": 2.5}, "threads = 2.5; expected a whole number"),
+        ({"device": None}, "device = None; expected 'cpu'"),
+        ({"device": "meta", "backend": "torchscript"}, "device 'meta' cannot be used"),
+        ({"model": 3}, "model = 3; expected the path of a model file"),
+    ]
+    for options, message in wrong:
+        with refuses(message):
+            FramesCalculator(**{"model": model.path, **options})
+    with refuses("threads cannot be changed; make another calculator"):
+        FramesCalculator(model.path).set(threads=3)
     with refuses(r"positions have shape \(2, 2\)"):
         TorchScriptModel(model.path).evaluate(np.array([1, 1]), np.zeros((2, 2)))
 

@@ -66,6 +66,9 @@ def test_energies_of_atoms(tmp_path: Path) -> None:
     simulation.reporters = [FramesReporter(file, 5, force, append=True)]
     simulation.step(5)
     assert len(rows_of(file.read_text())) == 4
+    simulation.reporters = [FramesReporter(tmp_path / "new.csv", 5, force, append=True)]
+    simulation.step(5)
+    assert (tmp_path / "new.csv").read_text().startswith("step,time (ps),energy (kJ/mol),atom 0 (kJ/mol)")
 
 
 @pytest.fixture

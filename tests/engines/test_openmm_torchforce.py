@@ -247,6 +247,17 @@ def test_both_neighbour_lists_equal_vesin(case: Case, cutoff: float) -> None:
             assert np.allclose(found, wanted, atol=1e-9)
 
 
+def test_positions_that_are_nan_in_a_large_open_system() -> None:
+    import torch
+
+    from frames.openmm.neighbours import open_cell_list
+
+    positions = torch.rand(450, 3, dtype=torch.float64)
+    positions[7, 1] = float("nan")
+    with pytest.raises(ValueError, match="frames: the energy is not finite: positions are NaN or infinite"):
+        open_cell_list(positions, 0.5)
+
+
 def test_equals_ase_along_a_real_trajectory(double: ToyModel, shared_data: Path) -> None:
     """A hexagonal hydrocarbon crystal in a box of 5.1 x 4.4 x 9.7 Å, narrower than twice the cutoff."""
     with np.load(shared_data / "aimd" / "HC_mp-1096986_300K.npz") as data:

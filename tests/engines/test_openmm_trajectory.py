@@ -124,6 +124,20 @@ def test_a_file_is_continued_or_replaced(tmp_path: Path) -> None:
             assert len(arrays["frames_atom_energies"]) == frames
 
 
+def test_a_file_whose_last_frame_was_cut_off(tmp_path: Path) -> None:
+    """As by a kill between two arrays: every later row would belong to another frame."""
+    file = tmp_path / "ethanol.h5"
+    force = FramesForce(MODEL, topology_of(ethanol()))
+    simulation = simulation_of(ethanol(), force)
+    simulation.reporters.append(TrajectoryReporter(file, 1, force))
+    simulation.step(3)
+    simulation.reporters.pop().close()
+    with h5py.File(file, "a") as arrays:
+        arrays["frames_atom_energies"].resize(2, axis=0)
+    with pytest.raises(FramesError, match="continued: its last frame was cut off, it has 3 coordinates, 3 time, 2 fr"):
+        TrajectoryReporter(file, 1, force, append=True)
+
+
 def test_refuses(tmp_path: Path) -> None:
     force = FramesForce(MODEL, topology_of(ethanol()))
     part = FramesForce(MODEL, topology_of(ethanol()), atoms=[0, 1])

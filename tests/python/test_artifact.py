@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,11 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from frames.artifact import METADATA, read_metadata, read_model
-from frames.check import check_model
+from frames.check import _Check, check_model
 from frames.cli.app import app
 from frames.errors import FramesError
 from frames.export import ModelSpec, Structure, export
-from frames.inference import open_model
+from frames.inference import Result, open_model
 from frames.nn.potential import Potential
 
 
@@ -128,6 +129,49 @@ def test_a_changed_test_frame_fails_the_check(model: Path, tmp_path: Path) -> No
     _, findings = check_model(tmp_path / "m.pt", backend="torchscript")
     assert [f.passed for f in findings] == [False]
     assert "replay of the test frame" in findings[0].name
+
+
+def test_findings_are_json_also_where_the_frame_is_not_reproduced(model: Path, tmp_path: Path) -> None:
+    from safetensors.numpy import save
+
+    from frames.artifact import TEST_FRAME, test_frame_tensors
+
+    tensors = test_frame_tensors(read_model(model).test_frame)
+    tensors["forces"] = tensors["forces"] + 0.01
+    rewrite(model, tmp_path / "m.pt", TEST_FRAME, save(tensors))
+    result = CliRunner().invoke(app, ["check", str(tmp_path / "m.pt"), "--backend", "torchscript", "--json"])
+    assert result.exit_code == 1
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is not JSON")
+
+    (finding,) = json.loads(result.output, parse_constant=refuse)["findings"]
+    assert finding["passed"] is False and finding["difference"] is None
+
+
+@pytest.mark.parametrize("shift", [0.0, 300.0])
+def test_a_wrong_virial_is_found_wherever_the_structure_lies(
+    model: Path, shift: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, frame = open_model(model, backend="torchscript"), read_model(model).test_frame
+    moved = replace(frame, positions=frame.positions + shift)
+    assert _Check(opened, moved, np.random.default_rng(0)).virial().passed
+    evaluate = type(opened).evaluate
+
+    def wrong(self: Any, *arguments: Any) -> Result:
+        found = evaluate(self, *arguments)
+        return replace(found, virial=0.9 * found.virial)
+
+    monkeypatch.setattr(type(opened), "evaluate", wrong)
+    assert not _Check(opened, moved, np.random.default_rng(0)).virial().passed
+
+
+def test_the_weights_of_a_file_go_back_into_a_potential(model: Path, spec: ModelSpec) -> None:
+    file = read_model(model)
+    fresh = spec.build(torch.float64)
+    fresh.load_trained({name: torch.tensor(values) for name, values in file.weights.items()})
+    with pytest.raises(FramesError, match="missing or of other shape: backbone"):
+        fresh.load_trained({"energy_scale": fresh.energy_scale, "energy_reference": fresh.energy_reference})
 
 
 def edited(model: Path, **changes: Any) -> bytes:

@@ -50,6 +50,7 @@ def test_how_long_a_training_is(tmp_path: Path, text: str, steps: float) -> None
         (GOOD + '[model]\ncutoff = "5"\n', "model.cutoff = '5': Input should be a valid number"),
         (GOOD + "[model]\ncutoff = -1\n", "model.cutoff = -1: Input should be greater than 0"),
         (GOOD + '[model]\nbackbone = "mace"\n', "model.backbone = 'mace': Input should be 'cartesian' or 'equiformer'"),
+        (GOOD + "[training]\nforce_weight = inf\n", "training.force_weight = inf: Input should be a finite number"),
         (GOOD + "[training]\nsteps = true\n", "training.steps = True: Input should be a valid integer"),
         (GOOD + '[auxiliary]\ntask = "magic"\n', "auxiliary.task = 'magic'"),
         ('output = "run"\n', "key data is missing"),

@@ -7,11 +7,12 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from frames.cli.evaluate import _spread
+from frames.cli.evaluate import _known_from, _spread
 from frames.data.readers.hdf5 import write
 from frames.data.trajectory import Trajectory
 from frames.errors import FramesError
@@ -98,6 +99,50 @@ def test_what_the_model_was_trained_on_is_said(labelled: Trajectory, tmp_path: P
         done = subprocess.run([*COMMAND, str(MODEL), str(tmp_path / name)], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert ("trained on blocks of a file of this name" in " ".join(done.stdout.split())) == said
+
+
+@pytest.mark.parametrize(
+    ("training", "said"),
+    [
+        ({"sources": ["a.h5"], "split": "files as given"}, None),
+        ({"trained_on": ["a.h5"], "split": "files as given"}, "was trained on a file of this name"),
+        ({"trained_on": ["b.h5"], "validated_on": ["a.h5"]}, "was chosen by its errors on a file of this name"),
+        ({"sources": ["a.h5"], "trained_on": ["a.h5"], "split": "time blocks"}, "blocks of a file of this name"),
+    ],
+)
+def test_what_the_model_knows_of_a_file(training: dict[str, Any], said: str | None) -> None:
+    found = _known_from(training, "a.h5")
+    assert found is None if said is None else said in str(found)
+
+
+def test_elements_may_have_another_zero(labelled: Trajectory) -> None:
+    """So that the energies of two molecules are off by different amounts."""
+    assert labelled.energies is not None
+    methanol = [0, 2, *range(3, 9)][:6]
+    part = Trajectory(labelled.atomic_numbers[methanol], labelled.positions[:, methanol], energies=np.zeros(6))
+    model = open_model(MODEL)
+    own = [model.evaluate(part.atomic_numbers, r).energy for r in part.positions]
+    both = [labelled, replace(part, energies=np.array(own) + 3.0)]
+    rows = {row.name: row for row in errors(predict(model, both))}
+    assert rows["energy"].mae == pytest.approx(1750, rel=1e-6)
+    assert rows["energy, mean removed"].mae == pytest.approx(0, abs=1e-3)
+
+
+def test_one_frame_of_two_atoms_is_plotted(tmp_path: Path) -> None:
+    """Both atoms have the same error; and the numbers are there whatever becomes of the plots."""
+    write(tmp_path / "h2.h5", [Trajectory([1, 1], [[[0, 0, 0], [0, 0, 0.8]]], forces=[[[0, 0, 1.0], [0, 0, -1.0]]])])
+    arguments = [
+        str(MODEL),
+        str(tmp_path / "h2.h5"),
+        "--plots",
+        str(tmp_path / "p"),
+        "--json",
+        str(tmp_path / "n.json"),
+    ]
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "p" / "errors.png").exists()
+    assert json.loads((tmp_path / "n.json").read_text())["errors"][0]["name"] == "force"
 
 
 def test_a_broken_bond_ends_the_run(labelled: Trajectory) -> None:

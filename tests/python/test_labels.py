@@ -105,6 +105,19 @@ def test_periodic_frames_are_not_for_xtb(shaken: Trajectory) -> None:
         relabelled(box, by_method("GFN2-xTB"))
 
 
+def test_ions_and_radicals() -> None:
+    """An odd number of electrons is not taken for a radical in silence."""
+    hydroxyl = Trajectory(np.array([8, 1]), np.array([[[0, 0, 0], [0, 0, 0.97]]]), source="oh")
+    with pytest.raises(FramesError, match="oh: with a charge of 0 there are 9 electrons, and not all of them paired"):
+        relabelled(hydroxyl, by_method("GFN2-xTB"))
+    with pytest.raises(FramesError, match="with a charge of -1 there are 10 electrons, and not 1 of them unpaired"):
+        relabelled(hydroxyl, by_method("GFN2-xTB", -1, 1))
+    states = ((-1, None), (0, 1))
+    energies = [relabelled(hydroxyl, by_method("GFN2-xTB", *state)).energies for state in states]
+    assert energies[0] is not None and energies[1] is not None
+    assert -9.0 < energies[0][0] - energies[1][0] < -4.0  # of GFN2-xTB; the affinity measured is 1.8 eV
+
+
 def test_own_labels_that_are_missing(shaken: Trajectory) -> None:
     with pytest.raises(FramesError, match=r"shaken: no forces in this file"):
         relabelled(replace(shaken, forces=None), by_models([open_model(ETHANOL)]), "subtract")
@@ -133,6 +146,7 @@ def test_the_command(shaken: Trajectory, tmp_path: Path) -> None:
         (("--method", "PM7"), "--method PM7: expected one of GFN2-xTB, GFN1-xTB, IPEA1-xTB"),
         (("--method", "GFN2-xTB", "--add", "--subtract"), "--add and --subtract exclude each other"),
         (("--model", "none.pt"), "none.pt: no such model file"),
+        (("--model", "none.pt", "--charge", "1"), "--charge and --unpaired belong to --method"),
     ],
 )
 def test_bad_arguments(shaken: Trajectory, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:

@@ -18,6 +18,7 @@ from frames.cli.errors import need_torch
 from frames.cli.evaluate import evaluate
 from frames.cli.export import export
 from frames.errors import FramesError
+from frames.files import without_nan
 
 app = typer.Typer(
     help="Force fields that learn from molecular-dynamics trajectories.",
@@ -101,7 +102,7 @@ def check(
             {"name": f.name, "passed": f.passed, "difference": f.difference, "allowed": f.allowed, "unit": f.unit}
             for f in findings
         ]
-        typer.echo(json.dumps({"backend": used, "findings": rows}, indent=1))
+        typer.echo(json.dumps(without_nan({"backend": used, "findings": rows}), indent=1))
     else:
         table = Table("", "point", "largest difference", "allowed", title=f"{model} ({used} backend)")
         for f in findings:

@@ -12,7 +12,7 @@ from rich.progress import track
 from rich.table import Table
 
 from frames.errors import FramesError
-from frames.files import require_folder
+from frames.files import require_folder, write_atomically
 
 console = Console()
 
@@ -65,7 +65,5 @@ def bench(
         console.print(f"cost against atoms: {plot}")
     if json_file is not None:
         numbers = {"timings": [t.row() for t in timings], "scaling": [t.row() for t in scaling]}
-        try:
-            json_file.write_text(json.dumps(numbers, indent=1) + "\n")
-        except OSError as error:
-            raise FramesError(f"{json_file}: cannot be written ({error})") from None
+        text = json.dumps(numbers, indent=1) + "\n"
+        write_atomically(json_file, lambda temporary: temporary.write_text(text))

@@ -150,6 +150,10 @@ def label(
     method: Annotated[str | None, typer.Option(help="GFN2-xTB, GFN1-xTB or IPEA1-xTB, for molecules.")] = None,
     add: Annotated[bool, typer.Option("--add", help="Write the labels of IN plus those.")] = False,
     subtract: Annotated[bool, typer.Option("--subtract", help="Write the labels of IN minus those.")] = False,
+    charge: Annotated[int, typer.Option(help="Of the molecule, with --method.")] = 0,
+    unpaired: Annotated[
+        int | None, typer.Option(min=0, help="Unpaired electrons of the molecule, with --method.")
+    ] = None,
     every: Annotated[int, typer.Option(min=1, help="Take every so many frames of each trajectory.")] = 1,
     units: Units = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
@@ -168,11 +172,14 @@ def label(
         raise FramesError("--add and --subtract exclude each other")
     if method is not None and method not in METHODS:
         raise FramesError(f"--method {method}: expected one of {', '.join(METHODS)}")
+    if method is None and (charge or unpaired):
+        raise FramesError("--charge and --unpaired belong to --method: a model file has its own")
     _check_output(source, output)
     if output.exists() and not overwrite:  # now, not after an hour of labelling
         raise FramesError(f"{output}: exists already; --overwrite replaces it")
     if method is not None:
-        labeller, name = by_method(method), method
+        labeller = by_method(method, charge, unpaired)
+        name = method + (f", charge {charge:+d}" if charge else "")
     else:
         assert model is not None
         labeller, name = by_models([open_model(path) for path in model]), ", ".join(path.name for path in model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -61,11 +61,8 @@ def evaluate(
     for note in dict.fromkeys(note for run in whole for note in run.notes):
         console.print(f"note: {note}", markup=False, highlight=False)
     training = opened.metadata.training
-    if data.name in training.get("sources", ()) and str(training.get("split")).startswith("time blocks"):
-        console.print(
-            f"[yellow]the model was trained on blocks of a file of this name ({training['split']}); errors on those "
-            "say nothing of other frames"
-        )
+    if (known := _known_from(training, data.name)) is not None:
+        console.print(f"[yellow]{known}")
     if stability and len(whole) != 1:
         raise FramesError(f"--stability: {data} holds {len(whole)} molecules; name a file with one")
     found = _with_bar("scoring", lambda report: predict(opened, chosen, report))
@@ -75,6 +72,7 @@ def evaluate(
         table.add_row(row.name, f"{row.count}", f"{row.mae:.2f}", f"{row.rmse:.2f}", row.unit)
     console.print(table)
     numbers: dict[str, Any] = {"backend": opened.backend, "errors": [asdict(row) for row in rows]}
+    _write_numbers(json_file, numbers)  # here as well, so that nothing that comes later can lose them
     if plots is not None:
         from frames.evaluation.plots import plot_accuracy
 
@@ -103,15 +101,32 @@ def evaluate(
             from frames.evaluation.plots import plot_stability
 
             console.print(f"{plot_stability(held, plots)}", highlight=False)
-    if json_file is not None:
-        try:
-            json_file.write_text(
-                json.dumps(without_nan(numbers), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-            )
-        except OSError as error:
-            raise FramesError(f"{json_file}: cannot be written ({error})") from None
+    _write_numbers(json_file, numbers)
     if broke:
         raise typer.Exit(1)
+
+
+def _known_from(training: Mapping[str, Any], name: str) -> str | None:
+    """What the model may know of a file of this name, in words."""
+    if name in training.get("sources", ()) and str(training.get("split")).startswith("time blocks"):
+        return (
+            f"the model was trained on blocks of a file of this name ({training['split']}); errors on those say "
+            "nothing of other frames"
+        )
+    if name in training.get("trained_on", ()):
+        return "the model was trained on a file of this name; errors on it say nothing of other frames"
+    if name in training.get("validated_on", ()):
+        return "the model was chosen by its errors on a file of this name; those on other frames may be larger"
+    return None
+
+
+def _write_numbers(path: Path | None, numbers: Mapping[str, Any]) -> None:
+    if path is None:
+        return
+    try:
+        path.write_text(json.dumps(without_nan(numbers), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise FramesError(f"{path}: cannot be written ({error})") from None
 
 
 def _spread(runs: Sequence[Trajectory], count: int | None) -> list[Trajectory]:

@@ -18,7 +18,8 @@ def find_duplicates(a: Trajectory, b: Trajectory | None = None, tolerance: float
     """Pairs of frames with the same atoms at the same places relative to each other.
 
     Positions are compared wherever the whole lies, since programs move centres of mass, and in periodic directions up
-    to lattice vectors: files differ in which image of an atom they hold. The same geometry turned is not found.
+    to lattice vectors: files differ in which image of an atom they hold. A molecule without a box is compared with one
+    in a box of constant size as if it had that box. The same geometry turned is not found.
     Consecutive frames of MD at 0.5 fs differ by 0.01 Å, rounding in text files by 1e-5 Å or less.
 
     Args:
@@ -31,6 +32,7 @@ def find_duplicates(a: Trajectory, b: Trajectory | None = None, tolerance: float
     other = a if b is None else b
     if not np.array_equal(a.atomic_numbers, other.atomic_numbers) or len(a) == 0 or len(other) == 0:
         return np.empty((0, 2), np.int64)
+    a, other = _boxed(a, other), _boxed(other, a)
     a, other = _anchored(a), _anchored(other)
     periodic = np.array(a.pbc) & np.array(other.pbc)
     first, second = (_without_images(run, a, periodic) for run in (a, other))
@@ -44,6 +46,13 @@ def find_duplicates(a: Trajectory, b: Trajectory | None = None, tolerance: float
     ]
     found = np.concatenate([np.empty((0, 2), np.int64), *same])
     return found[np.lexsort((found[:, 1], found[:, 0]))]
+
+
+def _boxed(run: Trajectory, other: Trajectory) -> Trajectory:
+    """The run, with the box of the other one where it has none: the same molecule may lie in a file of each kind."""
+    if run.periodic or not other.periodic or other.cells is None:
+        return run
+    return replace(run, cells=other.cells[0], pbc=other.pbc)
 
 
 def _anchored(run: Trajectory) -> Trajectory:

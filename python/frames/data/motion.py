@@ -22,6 +22,7 @@ import numpy as np
 from ase.data import atomic_masses, chemical_symbols
 
 from frames.data.constraints import held_fast
+from frames.data.known import KnownForces, known_forces
 from frames.data.periodic import displacements
 from frames.data.stencil import central_difference, fitted_difference
 from frames.data.timeline import chains, time_step
@@ -70,24 +71,23 @@ def motion(trajectory: Trajectory, frames: Integers, stencil: Floats | None = No
     return np.asarray(forces), np.asarray(np.einsum("k,kpni->pni", first, after - before) / step)
 
 
-def fit_stencil(parts: Iterable[tuple[Trajectory, Integers]], reach: int) -> Floats | None:
-    """The stencil that gives the stored forces of the middle frames best, across the momenta.
+def fit_stencil(parts: Iterable[tuple[Trajectory, Integers, Floats]], reach: int) -> Floats | None:
+    """The stencil that gives the known forces of the middle frames best, across the momenta.
 
     Args:
-        parts: runs that store forces, and frames [K,2p+1] of each.
+        parts: runs, frames [K,2p+1] of each, and the forces [K,N,3] eV/Å of those in the middle.
 
     Returns:
         [p]; None if there are too few frames for a fit.
     """
 
     def terms() -> Iterator[tuple[Floats, Floats]]:
-        for run, frames in parts:
-            assert run.forces is not None
+        for run, frames, forces in parts:
             moves, step = _moves(run, frames)
             mass = atomic_masses[run.atomic_numbers] * AMU_ANGSTROM2_PER_FS2
             sums = mass[:, None] * (moves[:reach][::-1] + moves[reach:]) / np.square(step)
             direction = momentum_direction(run.atomic_numbers, velocities_from_motion(run, frames))
-            yield across(sums, direction), across(run.forces[frames[:, reach]], direction)
+            yield across(sums, direction), across(forces, direction)
 
     return fitted_difference(terms(), reach)
 
@@ -124,7 +124,7 @@ class MotionTest:
     noise: dict[int, float]
     """Across the momenta, where a thermostat that scales velocities adds nothing."""
     against: str
-    """What the noise was measured against: "stored forces", or "positions alone"."""
+    """What the noise was measured against: "stored forces", "labels of 12 frames", or "positions alone"."""
     net: float
     """Of positions alone: net force on all atoms over what independent forces would add up to, noise taken off; 0 in
     NVE."""
@@ -157,13 +157,16 @@ class MotionTest:
         return f"noise over force against {self.against}: {', '.join(parts)}{thermostat}{held}"
 
 
-def motion_test(trajectory: Trajectory, reach: int = 1, stencil: Floats | None = None) -> MotionTest:
+def motion_test(
+    trajectory: Trajectory, reach: int = 1, stencil: Floats | None = None, known: KnownForces | None = None
+) -> MotionTest:
     """Measures the noise of forces from motion, with so many frames on each side, by the stencil if one is given.
 
-    Where the trajectory stores forces, they are the measure. Where it does not, there are three signs, and the largest
-    counts: the sixth difference in time, which a smooth force does not have and rounding or a stochastic thermostat
-    does; the net force, which momentum conservation forbids; and what the difference misses if frames were not saved at
-    every step: at most Δt²/12 · F̈ with a reach of one, and less than what one frame more on each side changes beyond.
+    Where forces of frames are known, they are the measure: those that the trajectory stores, or else those of the
+    labelled frames among its own. Where none are, there are three signs, and the largest counts: the sixth difference
+    in time, which a smooth force does not have and rounding or a stochastic thermostat does; the net force, which
+    momentum conservation forbids; and what the difference misses if frames were not saved at every step: at most
+    Δt²/12 · F̈ with a reach of one, and less than what one frame more on each side changes beyond.
 
     Raises FramesError if the frames are not ordered, or hold too few consecutive ones.
     """
@@ -172,15 +175,15 @@ def motion_test(trajectory: Trajectory, reach: int = 1, stencil: Floats | None =
     if step is None:
         raise FramesError(f"{name}: forces from motion need consecutive frames and their times; give the time step")
     around = chains(trajectory, range(-reach, reach + 1))
-    if trajectory.forces is not None and len(around):
-        around = _sample(around)
+    known = known or known_forces(trajectory)
+    if known is not None and len(known.among(around)[0]):
+        around, stored = known.among(_sample(known.among(around)[0]))
         found = forces_from_motion(trajectory, around, stencil)
-        stored = trajectory.forces[around[:, reach]]
         direction = momentum_direction(trajectory.atomic_numbers, velocities_from_motion(trajectory, around))
         rest = across(found - stored, direction)
         friction = np.sqrt(np.square(found - stored - rest).sum() / max(np.square(stored).sum(), 1e-300))
         force, noise = _per_element(trajectory, stored), _per_element(trajectory, rest)
-        return MotionTest(force, noise, "stored forces", 0.0, float(friction))
+        return MotionTest(force, noise, known.whose, 0.0, float(friction))
     half = _ORDER // 2
     long = _sample(chains(trajectory, range(-half - reach, half + reach + 1)))
     if len(long) == 0:
@@ -209,9 +212,11 @@ def enough_for_motion(trajectory: Trajectory) -> bool:
     return time_step(trajectory) is not None and len(chains(trajectory, range(-half, half + 1))) > 0
 
 
-def require_motion(trajectory: Trajectory, reach: int = 1, stencil: Floats | None = None) -> MotionTest:
+def require_motion(
+    trajectory: Trajectory, reach: int = 1, stencil: Floats | None = None, known: KnownForces | None = None
+) -> MotionTest:
     """The result of `motion_test`. Raises FramesError, with what was measured, if no element can be used."""
-    test = motion_test(trajectory, reach, stencil)
+    test = motion_test(trajectory, reach, stencil, known)
     if not any(weight > 0 for weight in test.weights.values()):
         raise FramesError(
             f"{trajectory.source or 'trajectory'}: its motion does not give forces ({test.facts}; at most "
@@ -223,9 +228,11 @@ def require_motion(trajectory: Trajectory, reach: int = 1, stencil: Floats | Non
     return test
 
 
-def atom_weights(trajectory: Trajectory, reach: int = 1, stencil: Floats | None = None) -> Floats:
+def atom_weights(
+    trajectory: Trajectory, reach: int = 1, stencil: Floats | None = None, known: KnownForces | None = None
+) -> Floats:
     """[N] the weight of each atom's force from motion. Raises FramesError as `require_motion`."""
-    weights = require_motion(trajectory, reach, stencil).weights
+    weights = require_motion(trajectory, reach, stencil, known).weights
     return np.array([weights[int(z)] for z in trajectory.atomic_numbers])
 
 

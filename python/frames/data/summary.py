@@ -11,9 +11,10 @@ from frames.data.duplicates import find_duplicates
 from frames.data.graph import neighbour_list
 from frames.data.selftest import SelfTest
 from frames.data.timeline import time_line
-from frames.data.trajectory import Integers, Trajectory
+from frames.data.trajectory import Floats, Integers, Trajectory
 
 _MOST_DISTANCES = 50_000_000
+_ALL_PAIRS = 1000  # atoms
 _PERIODIC_REACH = 5.0
 """Å."""
 
@@ -82,13 +83,14 @@ def net_force(trajectory: Trajectory) -> float | None:
 def shortest_distances(trajectory: Trajectory) -> dict[str, float]:
     """Shortest distance in Å for every pair of elements ("C-H"), in periodic frames of pairs within 5 Å, to images too.
 
-    Over all frames, or over as many evenly spaced ones as 50 million distances allow.
+    Over all frames, or over as many evenly spaced ones as 50 million distances allow. Of more than 1,000 atoms only
+    pairs within 5 Å are looked at, as in periodic frames.
     """
     from ase.data import chemical_symbols
 
     if len(trajectory) == 0:
         return {}
-    if trajectory.periodic:
+    if trajectory.periodic or trajectory.atoms > _ALL_PAIRS:
         return _shortest_to_images(trajectory)
     atoms = trajectory.atoms
     i, j = np.triu_indices(atoms, k=1)
@@ -111,16 +113,20 @@ def shortest_distances(trajectory: Trajectory) -> dict[str, float]:
 def _shortest_to_images(trajectory: Trajectory) -> dict[str, float]:
     from ase.data import chemical_symbols
 
-    assert trajectory.cells is not None
-    first = neighbour_list(trajectory.positions[0], trajectory.cells[0], trajectory.pbc, _PERIODIC_REACH)[0].shape[1]
-    most = max(1, _MOST_DISTANCES // max(first, 1))
+    cells = trajectory.cells
+
+    def edges_of(frame: int) -> tuple[Integers, Floats]:
+        cell = None if cells is None else cells[frame]
+        return neighbour_list(trajectory.positions[frame], cell, trajectory.pbc, _PERIODIC_REACH)
+
+    most = max(1, _MOST_DISTANCES // max(edges_of(0)[0].shape[1], 1))
     chosen = np.unique(np.linspace(0, len(trajectory) - 1, min(most, len(trajectory))).astype(np.int64))
     symbols = np.array([chemical_symbols[number] for number in trajectory.atomic_numbers])
     names, kind = np.unique(symbols, return_inverse=True)
     shortest = np.full((len(names), len(names)), np.inf)
     for frame in chosen:
         positions = trajectory.positions[frame]
-        edges, shifts = neighbour_list(positions, trajectory.cells[frame], trajectory.pbc, _PERIODIC_REACH)
+        edges, shifts = edges_of(frame)
         squared = np.square(positions[edges[1]] + shifts - positions[edges[0]]).sum(1)
         np.minimum.at(shortest, (kind[edges[0]], kind[edges[1]]), squared)
     return {

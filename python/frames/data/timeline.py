@@ -9,14 +9,17 @@ from itertools import pairwise
 import numpy as np
 
 from frames.data.periodic import displacements
-from frames.data.trajectory import Integers, Trajectory
+from frames.data.trajectory import Floats, Integers, Trajectory
 from frames.errors import FramesError
 
 TIME_TOLERANCE = 0.01
 """Two times are one step apart when their difference is off by less than this fraction of the step."""
 MOST_BACKWARD = 0.05
-"""Fraction of the steps in a file that may lead back in time: those between the pieces that it was made of."""
+"""Fraction of the steps in a file that may lie between the pieces that it was made of."""
 _JUMP_FACTOR = 5.0
+_AROUND = 11  # steps that tell what is usual
+_COORDINATES_AT_ONCE = 1 << 22
+_FEW = 0.01  # expected accidents
 _SHUFFLED_ABOVE = 0.5
 _CLOSE_STEP = 5.0
 _FEWEST_NEIGHBOURS = 5
@@ -45,19 +48,83 @@ def backward_steps(trajectory: Trajectory) -> Integers:
 
 
 def in_pieces(trajectory: Trajectory) -> Trajectory:
-    """The same frames with a new run wherever time starts again, as in a file made of several simulations.
+    """The same frames with a new run or piece wherever one cannot follow on the one before it.
 
-    Frames of two simulations would be paired by their times otherwise. Where more than a few steps lead back, the
-    frames are in no order, and stay as they are.
+    A new run begins where time starts again, as in a file made of several simulations; a new piece where a frame is
+    repeated, as after a restart, and where the atoms jump. Frames of two simulations would be paired otherwise, and a
+    repeated frame would give a force of any size. Where more than a few steps are of one kind, it means something else,
+    frames in no order or atoms that do not move, and they stay as they are.
     """
+    most = max(1, MOST_BACKWARD * (len(trajectory) - 1))
     starts = backward_steps(trajectory)
-    if not 0 < len(starts) <= max(1, MOST_BACKWARD * (len(trajectory) - 1)):
-        return trajectory
-    pieces = np.zeros(len(trajectory), np.int64)
-    pieces[starts + 1] = 1
-    _, runs = np.unique(np.stack([trajectory.runs, np.cumsum(pieces)], axis=1), axis=0, return_inverse=True)
-    note = f"time starts again after frame {starts[0]}: {runs.max() + 1} runs"
-    return replace(trajectory, runs=runs.reshape(-1).astype(np.int64)).with_notes(note)
+    if 0 < len(starts) <= most:
+        runs = _numbered(trajectory.runs, starts)
+        note = f"time starts again after frame {starts[0]}: {runs.max() + 1} runs"
+        trajectory = replace(trajectory, runs=runs).with_notes(note)
+    for text, frames in (
+        ("the atoms are at the same places after", _repeats(trajectory)),
+        ("the atoms jump after", _sudden(trajectory)),
+    ):
+        if 0 < len(frames) <= most:
+            others = f" and {len(frames) - 1} others" if len(frames) > 1 else ""
+            note = f"{text} frame {frames[0]}{others}: not taken for neighbours in time"
+            trajectory = replace(trajectory, pieces=_numbered(trajectory.pieces, frames)).with_notes(note)
+    return trajectory
+
+
+def _numbered(numbers: Integers, last: Integers) -> Integers:
+    """[T] numbers that change where `numbers` do, and after each of these frames."""
+    more = np.zeros(len(numbers), np.int64)
+    more[last + 1] = 1
+    both = np.stack([numbers, np.cumsum(more)], axis=1)
+    return np.unique(both, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def _repeats(trajectory: Trajectory) -> Integers:
+    """Frames whose successor, one step later, has the very same positions, where that is no matter of few digits."""
+    if trajectory.times is None:
+        return np.empty(0, np.int64)
+    first = _followed(trajectory)
+    changed = np.concatenate([np.zeros(0), *(_changed(trajectory, part) for part in _in_blocks(trajectory, first))])
+    same = changed == 0.0
+    if not same.any() or same.all():
+        return np.asarray(first[same])
+    # rounding leaves a coordinate as it is with this chance, and all of them by accident so often
+    by_accident = len(first) * (1.0 - changed[~same].mean()) ** (3 * trajectory.atoms)
+    return np.asarray(first[same]) if by_accident < _FEW else np.empty(0, np.int64)
+
+
+def _changed(trajectory: Trajectory, first: Integers) -> Floats:
+    """Share of the coordinates that differ between these frames and the ones after them."""
+    return np.asarray((trajectory.positions[first] != trajectory.positions[first + 1]).mean(axis=(1, 2)))
+
+
+def _sudden(trajectory: Trajectory) -> Integers:
+    """Frames whose successor, one step later, lies five times as far away as is usual around it, and twice as far as
+    almost all there."""
+    if trajectory.times is None:
+        return np.empty(0, np.int64)
+    first = _followed(trajectory)
+    if len(first) < _AROUND:
+        return np.empty(0, np.int64)
+    blocks = _in_blocks(trajectory, first)
+    size = np.concatenate([_sizes(trajectory, np.stack([part, part + 1], axis=1)) for part in blocks])
+    around = np.sort(np.lib.stride_tricks.sliding_window_view(np.pad(size, _AROUND // 2, mode="edge"), _AROUND), axis=1)
+    usual = np.maximum(around[:, _AROUND // 2], 1e-3 * np.median(size))
+    # into a wrong frame and out of it are two
+    return np.asarray(first[(size > _JUMP_FACTOR * usual) & (size > 2 * around[:, -3])])
+
+
+def _in_blocks(trajectory: Trajectory, frames: Integers) -> list[Integers]:
+    """The frames in parts whose coordinates take little memory."""
+    block = 1 + _COORDINATES_AT_ONCE // (1 + 3 * trajectory.atoms)
+    return [frames[k : k + block] for k in range(0, len(frames), block)]
+
+
+def _followed(trajectory: Trajectory) -> Integers:
+    """Frames that the next one in the file follows one step later."""
+    found = pairs(trajectory)
+    return np.asarray(found[found[:, 1] == found[:, 0] + 1, 0])
 
 
 def in_order(trajectory: Trajectory) -> Trajectory:
@@ -93,16 +160,16 @@ def pairs(trajectory: Trajectory, stride: int = 1, step: float | None = None) ->
     step = time_step(trajectory) if step is None else step
     if step is None:
         return np.empty((0, 2), np.int64)
-    found = [
-        _pairs_of_run(np.flatnonzero(trajectory.runs == run), trajectory.times, stride * step, step)
-        for run in np.unique(trajectory.runs)
-    ]
+    stretches = trajectory.stretches
+    order = np.lexsort((trajectory.times, stretches))
+    parts = np.split(order, np.flatnonzero(np.diff(stretches[order])) + 1)
+    found = [_pairs_of_run(frames, trajectory.times, stride * step, step) for frames in parts]
     joined = np.concatenate(found)
     return joined[np.argsort(joined[:, 0], kind="stable")]
 
 
 def _pairs_of_run(frames: Integers, times: np.ndarray, interval: float, step: float) -> Integers:
-    frames = frames[np.argsort(times[frames], kind="stable")]
+    """Of frames in the order of their times."""
     sorted_times = times[frames]
     tolerance = TIME_TOLERANCE * step
     later = np.searchsorted(sorted_times, sorted_times + interval - tolerance)
@@ -148,9 +215,10 @@ def successive(trajectory: Trajectory, longest: float) -> Integers:
         raise FramesError(
             f"{trajectory.source or 'trajectory'}: the order of the frames is unknown, so there are no pairs"
         )
-    order = np.lexsort((trajectory.times, trajectory.runs))
+    stretches = trajectory.stretches
+    order = np.lexsort((trajectory.times, stretches))
     gap = np.diff(trajectory.times[order])
-    good = (np.diff(trajectory.runs[order]) == 0) & (gap > 0) & (gap <= longest * (1 + TIME_TOLERANCE))
+    good = (np.diff(stretches[order]) == 0) & (gap > 0) & (gap <= longest * (1 + TIME_TOLERANCE))
     found = np.stack([order[:-1][good], order[1:][good]], axis=1).astype(np.int64)
     return found[np.argsort(found[:, 0], kind="stable")]
 

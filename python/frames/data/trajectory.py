@@ -46,6 +46,9 @@ class Trajectory:
     """[T] fs. None where the order of the frames is unknown."""
     runs: Integers = field(default_factory=lambda: np.zeros(0, np.int64))
     """[T]; frames are consecutive only where this number is the same. Default: one run."""
+    pieces: Integers = field(default_factory=lambda: np.zeros(0, np.int64))
+    """[T]; and only where this one is, too. It changes inside a run where a frame is repeated or atoms jump: frames on
+    both sides are no neighbours in time, but a gap between training and test still counts across it."""
     source: str = ""
     """Where the frames came from, for reports."""
     notes: tuple[str, ...] = ()
@@ -75,7 +78,8 @@ class Trajectory:
                     value = np.tile(np.asarray(value), (frames, 1, 1))
                 checked[key] = _as_floats(name, key, value, shape)
         checked["atomic_numbers"] = _as_elements(name, self.atomic_numbers, atoms)
-        checked["runs"] = _as_runs(name, self.runs, frames)
+        for key in ("runs", "pieces"):
+            checked[key] = _as_runs(name, key, getattr(self, key), frames)
         checked["pbc"] = tuple(bool(flag) for flag in self.pbc)
         for key, value in checked.items():
             object.__setattr__(self, key, value)
@@ -102,7 +106,7 @@ class Trajectory:
         chosen = frames if isinstance(frames, slice) else np.atleast_1d(np.asarray(frames))
         if isinstance(chosen, np.ndarray) and chosen.size == 0:
             chosen = chosen.astype(np.int64)
-        per_frame = ("positions", "cells", "energies", "forces", "virials", "velocities", "times", "runs")
+        per_frame = ("positions", "cells", "energies", "forces", "virials", "velocities", "times", "runs", "pieces")
         picked = {key: getattr(self, key)[chosen] for key in per_frame if getattr(self, key) is not None}
         return replace(self, **picked)
 
@@ -120,6 +124,12 @@ class Trajectory:
     def ordered(self) -> bool:
         """Whether the times of the frames are known."""
         return self.times is not None
+
+    @property
+    def stretches(self) -> Integers:
+        """[T] a number for each piece of each run."""
+        both = np.stack([self.runs, self.pieces], axis=1)
+        return np.unique(both, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
     def with_notes(self, *notes: str) -> Trajectory:
         """The same trajectory with more notes."""
@@ -173,10 +183,10 @@ def _as_elements(name: str, value: Any, atoms: int) -> Integers:
     return numbers.astype(np.int64)
 
 
-def _as_runs(name: str, value: Any, frames: int) -> Integers:
+def _as_runs(name: str, key: str, value: Any, frames: int) -> Integers:
     runs = np.asarray(value)
     if runs.size == 0:
         return np.zeros(frames, np.int64)
     if runs.shape != (frames,) or runs.dtype.kind not in "iu":
-        raise FramesError(f"{name}runs must be {frames} integers, got {runs.dtype} {list(runs.shape)}")
+        raise FramesError(f"{name}{key} must be {frames} integers, got {runs.dtype} {list(runs.shape)}")
     return runs.astype(np.int64)

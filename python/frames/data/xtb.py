@@ -46,11 +46,22 @@ class Xtb:
     trajectory that is interrupted and continued is the same as one that is not.
     """
 
-    def __init__(self, method: str, atomic_numbers: Integers, positions: Floats, accuracy: float = 1.0) -> None:
+    def __init__(
+        self,
+        method: str,
+        atomic_numbers: Integers,
+        positions: Floats,
+        accuracy: float = 1.0,
+        *,
+        charge: int = 0,
+        unpaired: int = 0,
+    ) -> None:
         if method not in METHODS:
             raise FramesError(f"unknown method '{method}'; known are {', '.join(METHODS)}")
         self._threads = one_thread()
-        self._calculator = tblite().interface.Calculator(method, atomic_numbers, positions / BOHR)
+        self._calculator = tblite().interface.Calculator(
+            method, atomic_numbers, positions / BOHR, charge=float(charge), uhf=unpaired
+        )
         self._calculator.set("verbosity", 0)
         self._calculator.set("accuracy", accuracy)
 

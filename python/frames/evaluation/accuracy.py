@@ -23,6 +23,7 @@ class Predictions:
     """Labels and what the model says, over F frames with together M atoms; empty where there are no labels."""
 
     atoms: Integers  # [F] atoms of the frames that have energies
+    compositions: Integers  # [F,K] atoms of each element that occurs
     energies: Floats  # [F,2] eV: label, prediction
     elements: Integers  # [M] atomic numbers of the atoms that have forces
     forces: Floats  # [M,2,3] eV/Å
@@ -55,17 +56,21 @@ def predict(
     for run in trajectories:
         check_elements(model.metadata.elements, run.atomic_numbers)
     atoms: list[int] = []
+    compositions: list[Integers] = []
+    kinds = np.unique(np.concatenate([run.atomic_numbers for run in trajectories]))
     energies: list[tuple[float, float]] = []
     elements: list[Integers] = []
     forces: list[Floats] = []
     stresses: list[Floats] = []
     done, total = 0, sum(len(run) for run in trajectories)
     for run in trajectories:
+        composition = (run.atomic_numbers[:, None] == kinds).sum(axis=0)
         for i in range(len(run)):
             cell = None if run.cells is None else run.cells[i]
             found = model.evaluate(run.atomic_numbers, run.positions[i], cell, np.array(run.pbc))
             if run.energies is not None:
                 atoms.append(run.atoms)
+                compositions.append(composition)
                 energies.append((float(run.energies[i]), found.energy))
             if run.forces is not None:
                 elements.append(run.atomic_numbers)
@@ -77,6 +82,7 @@ def predict(
                 progress(done, total)
     return Predictions(
         np.array(atoms, np.int64),
+        np.array(compositions, np.int64).reshape(len(compositions), len(kinds)),
         np.array(energies, np.float64).reshape(-1, 2),
         np.concatenate(elements) if elements else np.zeros(0, np.int64),
         np.concatenate(forces) if forces else np.zeros((0, 2, 3)),
@@ -88,14 +94,14 @@ def errors(found: Predictions) -> list[Error]:
     """The table of errors: whole, per atom, by element, by the size of the labelled force, and of the stress.
 
     Force and stress errors are over components. The line "energy, mean removed" is what is left where labels and model
-    count energies from different zeros.
+    count energies from different zeros: one for each element is fitted, which for one molecule is the mean.
     """
     table: list[Error] = []
     if len(found.energies):
         difference = 1e3 * (found.energies[:, 1] - found.energies[:, 0])
         table.append(_error("energy", "meV", difference))
         table.append(_error("energy per atom", "meV", difference / found.atoms))
-        table.append(_error("energy, mean removed", "meV", difference - difference.mean()))
+        table.append(_error("energy, mean removed", "meV", _without_zeros(difference, found.compositions)))
     if len(found.forces):
         change = 1e3 * (found.forces[:, 1] - found.forces[:, 0])
         table.append(_error("force", "meV/Å", change))
@@ -111,6 +117,12 @@ def errors(found: Predictions) -> list[Error]:
         stress = 1e3 / GIGAPASCAL * (found.stresses[:, 1] - found.stresses[:, 0])
         table.append(_error("stress", "MPa", stress))
     return table
+
+
+def _without_zeros(values: Floats, compositions: Integers) -> Floats:
+    """[F] less what energies of the elements can explain, by least squares."""
+    counts = compositions.astype(np.float64)
+    return np.asarray(values - counts @ np.linalg.lstsq(counts, values, rcond=None)[0])
 
 
 def _error(name: str, unit: str, difference: Floats) -> Error:

@@ -37,8 +37,16 @@ def by_models(models: Sequence[Evaluator]) -> Labeller:
     return label
 
 
-def by_method(method: str) -> Labeller:
-    """An xTB method, for molecules. Calling it raises FramesError for periodic frames, and if it does not converge."""
+def by_method(method: str, charge: int = 0, unpaired: int | None = None) -> Labeller:
+    """An xTB method, for molecules.
+
+    Args:
+        charge: of the molecule, in e.
+        unpaired: number of electrons; none if not given.
+
+    Calling it raises FramesError for periodic frames, for another number of electrons than charge and spin allow, and
+    if it does not converge.
+    """
     calculators: dict[bytes, Xtb] = {}
 
     def label(run: Trajectory, i: int) -> Labels:
@@ -46,7 +54,14 @@ def by_method(method: str) -> Labeller:
             raise FramesError(f"{run.source or 'trajectory'}: is periodic, and {method} is for molecules here")
         key = run.atomic_numbers.tobytes()
         if key not in calculators:
-            calculators[key] = Xtb(method, run.atomic_numbers, run.positions[i])
+            electrons = int(run.atomic_numbers.sum()) - charge
+            if electrons < (unpaired or 0) or (electrons - (unpaired or 0)) % 2:
+                state = "all of them paired" if unpaired is None else f"{unpaired} of them unpaired"
+                raise FramesError(
+                    f"{run.source or 'trajectory'}: with a charge of {charge} there are {electrons} electrons, and not "
+                    f"{state}; give --charge for an ion, or --unpaired for a radical"
+                )
+            calculators[key] = Xtb(method, run.atomic_numbers, run.positions[i], charge=charge, unpaired=unpaired or 0)
         return *calculators[key](run.positions[i]), None
 
     return label

@@ -34,7 +34,8 @@ def plot_accuracy(found: Predictions, folder: Path) -> list[Path]:
     if len(found.forces):
         figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 4), layout="constrained")
         size = 1e3 * np.linalg.norm(found.forces[:, 1] - found.forces[:, 0], axis=1)
-        bins = np.geomspace(max(np.percentile(size, 0.1), 1e-3), max(size.max(), 1e-2), 60)
+        low = max(np.percentile(size, 0.1), 1e-3)
+        bins = np.geomspace(low, max(size.max(), 1.1 * low), 60)
         for z in np.unique(found.elements).tolist():
             left.hist(size[found.elements == z], bins, histtype="step", density=True, label=chemical_symbols[z])
         left.set(xscale="log", xlabel="error of the force on an atom (meV/Å)", ylabel="density")

@@ -26,6 +26,8 @@ BONDED = 1.25  # bonds are pairs closer than this times the sum of their covalen
 BIN = 0.05  # Å, of h(r)
 LOOK_EVERY = 10  # steps
 FRICTION = 0.001  # 1/fs
+MOST_FRAMES = 2000  # of the reference, evenly spaced, that tell its bonds and distances
+MOST_ATOMS = 10_000  # whose pairs fit into memory
 
 
 @dataclass(frozen=True)
@@ -76,11 +78,11 @@ def run_stability(
     Args:
         model: model file.
         reference: frames of the same molecule or crystal, from dynamics at the same temperature if h(r) is to mean
-            anything; mean bond lengths and the distribution of distances are taken from it.
+            anything; mean bond lengths and the distribution of distances are taken from 2000 of them, evenly spaced.
         backend: what evaluates the model.
         progress: called with steps done and wanted.
 
-    Raises FramesError for conditions that cannot be used.
+    Raises FramesError for conditions that cannot be used, and for systems too large to look at all of their pairs.
     """
     from ase.md.langevin import Langevin
     from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
@@ -89,13 +91,19 @@ def run_stability(
     from frames.ase import FramesCalculator
 
     conditions.check()
+    if reference.atoms > MOST_ATOMS:
+        raise FramesError(
+            f"{reference.source or 'reference'}: {reference.atoms} atoms, and h(r) looks at all pairs: at most "
+            f"{MOST_ATOMS}; take a smaller box"
+        )
     random = np.random.default_rng(conditions.seed)
     atoms = _atoms_of(reference)
     bonds = find_bonds(atoms)
-    mean = np.mean([pair_lengths(frame, frame.positions, bonds) for frame in _frames(reference[:1000])], axis=0)
+    sample = reference[np.unique(np.linspace(0, len(reference) - 1, MOST_FRAMES).astype(np.int64))]
+    mean = np.mean([pair_lengths(frame, frame.positions, bonds) for frame in _frames(sample)], axis=0)
     edges = np.arange(0.0, _reach(reference) + BIN, BIN)
     pairs = np.stack(np.triu_indices(len(atoms), 1))
-    expected = _histogram(reference, pairs, edges)
+    expected = _histogram(sample, pairs, edges)
     atoms.calc = FramesCalculator(model, backend=backend)
     MaxwellBoltzmannDistribution(atoms, temperature_K=conditions.temperature, rng=random)
     thermostat = {"temperature_K": conditions.temperature, "friction": FRICTION / fs}

@@ -51,13 +51,19 @@ class Potential(nn.Module):
             "energy_reference": self.energy_reference,
             "energy_scale": self.energy_scale,
         }
-        missing = sorted(set(own) - set(state))
-        if missing or any(own[name].shape != state[name].shape for name in own):
+        # one number may be stored with a dimension or without
+        wrong = [
+            name
+            for name, tensor in sorted(own.items())
+            if name not in state
+            or (tensor.shape != state[name].shape and not tensor.numel() == state[name].numel() == 1)
+        ]
+        if wrong:
             raise FramesError(
-                f"the parameters do not belong to this backbone (missing or of other shape: {missing[:3]})"
+                f"the parameters do not belong to this backbone (missing or of other shape: {', '.join(wrong[:3])})"
             )
         for name, tensor in own.items():
-            tensor.copy_(state[name])
+            tensor.copy_(state[name].reshape(tensor.shape))
 
     def forward(self, atomic_numbers: Tensor, edge_index: Tensor, edge_vectors: Tensor) -> Tensor:
         """Energies [N] in eV, float64.

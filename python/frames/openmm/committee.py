@@ -14,7 +14,7 @@ from ase.data import chemical_symbols
 
 from frames.errors import FramesError
 from frames.openmm.framesforce import FramesForce
-from frames.openmm.reporter import checked_interval, evaluate_outside_of_integration, open_output
+from frames.openmm.reporter import checked_interval, evaluate_outside_of_integration, has_content, open_output
 
 WEIGHT = "frames_committee_weight"
 """Global parameter that every member's energy is multiplied by: one over the number of members."""
@@ -87,7 +87,7 @@ class CommitteeReporter:
             forces: the members, as `committee_forces` returned them, in one System.
             threshold: kJ/mol/nm or a Quantity; a larger deviation raises FramesError out of `simulation.step`.
                 None: nothing stops it.
-            append: add to a file that exists, without a line of names.
+            append: add to a file, without a line of names if there is something in it.
 
         Raises FramesError if the file cannot be written, or an argument cannot be used.
         """
@@ -95,8 +95,9 @@ class CommitteeReporter:
         self._forces = checked_members(forces)
         self._threshold = _checked_threshold(threshold)
         self._owned = isinstance(file, str | Path)
+        continued = append and has_content(file)
         self._stream = open_output(file, append)
-        if not append:
+        if not continued:
             print("step,time (ps),deviation (kJ/mol/nm),particle", file=self._stream)
 
     def describeNextReport(self, simulation: Any) -> dict[str, Any]:

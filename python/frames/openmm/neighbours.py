@@ -11,6 +11,8 @@ pairs are edges, and `shortened` takes those that are too long out of the sums.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -93,6 +95,8 @@ def open_cell_list(positions: Tensor, cutoff: float) -> tuple[Tensor, Tensor | N
 
     A box that leaves one cutoff of vacuum around all atoms has no neighbours across its faces.
     """
+    if not math.isfinite(float(positions.sum())):
+        raise ValueError("frames: the energy is not finite: positions are NaN or infinite, or two atoms have met")
     lowest = positions.min(0)[0]
     size = positions.max(0)[0] - lowest + cutoff
     edge_index, _shifts = cell_list(positions - lowest, torch.diag(size), cutoff)

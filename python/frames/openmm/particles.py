@@ -127,14 +127,21 @@ def _atomic_number(element: Any) -> int | None:
         return int(atomic_numbers[element])
     number = getattr(element, "atomic_number", element)
     try:
+        if isinstance(number, bool) or int(number) != number:
+            raise ValueError
         return int(number) or None  # OpenMM and ASE use 0 for what has no element
     except (TypeError, ValueError):
         raise FramesError(f"{element!r} is no element; expected a symbol as 'C', or an atomic number") from None
 
 
 def _indices(atoms: Iterable[int], total: int) -> list[int]:
+    given: Any = atoms
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise FramesError(f"atoms = {atoms!r}; expected the indices of the particles that the model describes")
     indices: list[int] = []
     for atom in atoms:
+        if type(atom).__name__ in ("bool", "bool_"):  # NumPy's, too
+            raise FramesError("atoms: true and false are no indices; numpy.flatnonzero gives those of a mask")
         try:
             index = int(atom)
         except (TypeError, ValueError):

@@ -29,7 +29,7 @@ class FramesReporter:
             file: path, or a stream that stays open.
             reportInterval: steps between two reports.
             force: a force of the simulation's System.
-            append: add to a file that exists, without a line of names.
+            append: add to a file, without a line of names if there is something in it.
 
         Raises FramesError if the file cannot be written, or the interval or the force is none.
         """
@@ -38,8 +38,9 @@ class FramesReporter:
             raise FramesError(f"expected the FramesForce whose energies are wanted, not {force!r}")
         self._force = FramesForce.cast(force)
         self._owned = isinstance(file, str | Path)
+        continued = append and has_content(file)
         self._stream = open_output(file, append)
-        if not append:
+        if not continued:
             names = [f"atom {atom} (kJ/mol)" for atom in self._force.settings.atoms]
             print("step", "time (ps)", "energy (kJ/mol)", *names, sep=",", file=self._stream)
 
@@ -71,6 +72,11 @@ def evaluate_outside_of_integration(context: Any, forces: Iterable[FramesForce])
     groups = {force.getForceGroup() for force in forces}
     if left_out := {group for group in groups if not integrated >> group & 1}:
         context.getState(energy=True, groups=left_out)
+
+
+def has_content(file: str | Path | IO[str]) -> bool:
+    """Whether a file is there and not empty; of a stream, which nothing tells, it is taken so."""
+    return not isinstance(file, str | Path) or (Path(file).is_file() and Path(file).stat().st_size > 0)
 
 
 def open_output(file: str | Path | IO[str], append: bool) -> IO[str]:

@@ -16,6 +16,7 @@ from frames.openmm.reporter import checked_interval, evaluate_outside_of_integra
 ATOMS = "frames_atoms"
 ATOM_ENERGIES = "frames_atom_energies"
 DEVIATIONS = "frames_force_deviations"
+PER_FRAME = ("coordinates", "time", "velocities", ATOM_ENERGIES, DEVIATIONS)
 
 
 class TrajectoryReporter:
@@ -69,8 +70,10 @@ class TrajectoryReporter:
     def report(self, simulation: Any, state: Any) -> None:
         """Called by `Simulation`."""
         evaluate_outside_of_integration(simulation.context, self._forces)
-        first = ATOM_ENERGIES not in self._file.root
-        if first:
+        # asked for before anything is written, so that a frame is in the file with all that belongs to it
+        energies = [force.getAtomEnergies(simulation.context)._value for force in self._forces]
+        deviations = force_deviations(self._forces, simulation.context) if len(self._forces) > 1 else None
+        if ATOM_ENERGIES not in self._file.root:
             self._write_header(simulation)
         frame: dict[str, Any] = {
             "time": state.getTime(),
@@ -82,11 +85,9 @@ class TrajectoryReporter:
         if simulation.system.usesPeriodicBoundaryConditions():
             frame["cell_lengths"], frame["cell_angles"] = _lengths_and_angles(state)
         self._file.write(state.getPositions(asNumpy=True), **frame)
-        energies = [force.getAtomEnergies(simulation.context)._value for force in self._forces]
         # Members of a committee are scaled by one over their number: the sum is the mean.
         self._append(ATOM_ENERGIES, np.sum(energies, axis=0), "kilojoules_per_mole")
-        if len(self._forces) > 1:
-            deviations = force_deviations(self._forces, simulation.context)
+        if deviations is not None:
             self._append(DEVIATIONS, deviations, "kilojoules_per_mole/nanometer")
         self._file.flush()
 
@@ -107,6 +108,9 @@ class TrajectoryReporter:
         ):
             if (name in root) != wanted:
                 return f"it has {'no ' if wanted else ''}{what}, and {'they' if wanted else 'none'} are to be written"
+        lengths = {name: len(root._f_get_child(name)) for name in PER_FRAME if name in root}
+        if len(set(lengths.values())) > 1:
+            return f"its last frame was cut off, it has {', '.join(f'{n} {name}' for name, n in lengths.items())}"
         return ""
 
     def _write_header(self, simulation: Any) -> None:

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from frames.config import Config, DataSection
+from frames.data.known import KnownForces, known_forces
 from frames.data.motion import MotionTest, atom_weights, fit_stencil, motion_test
 from frames.data.readers import read
 from frames.data.timeline import chains
@@ -56,6 +57,10 @@ def reader_of(config: Config) -> Reader:
     return reader
 
 
+Unlabelled = tuple[Trajectory, KnownForces | None]
+"""A run to learn the motion of, and what tells how good its forces are, if anything does."""
+
+
 def newton_with_reach(config: Config, reader: Reader) -> Config:
     """A configuration of the task newton with the reach that it names, or else the one that fits the data."""
     section = config.data
@@ -64,25 +69,23 @@ def newton_with_reach(config: Config, reader: Reader) -> Config:
         for path, ordered in ((section.path, True), (section.train, False))
         for run in (reader(path, ordered=ordered) if path is not None else ())
     ]
-    bare = [run for run in labelled if run.forces is None]  # labelled by their motion
+    bare: list[Unlabelled] = [(run, None) for run in labelled if run.forces is None]  # labelled by their motion
     return with_reach(config, [*bare, *_unlabelled_runs(section, reader)])
 
 
-def with_reach(config: Config, runs: Sequence[Trajectory]) -> Config:
+def with_reach(config: Config, runs: Sequence[Unlabelled]) -> Config:
     """The configuration with the reach that fits these runs, if it names none."""
     if config.auxiliary.reach is not None:
         return config
     return config.model_copy(update={"auxiliary": config.auxiliary.model_copy(update={"reach": best_reach(runs)})})
 
 
-def best_reach(runs: Sequence[Trajectory]) -> int:
-    """Frames on each side with which the motion of all runs comes nearest to their stored forces, or little short.
+def best_reach(runs: Sequence[Unlabelled]) -> int:
+    """Frames on each side with which the motion of all runs comes nearest to their known forces, or little short.
 
-    One where a run stores no forces, since nothing else tells one reach from another, and where every step was stored,
-    since three frames are exact then.
+    One where nothing tells the forces of a run, and so one reach from another, and where every step was stored, since
+    three frames are exact then.
     """
-    if not runs or any(run.forces is None for run in runs):
-        return 1
     off: dict[int, float] = {}
     for reach in REACHES:
         if (found := motion_noise(runs, reach)) is None:
@@ -92,20 +95,23 @@ def best_reach(runs: Sequence[Trajectory]) -> int:
     return next((reach for reach in off if off[reach] <= max(1.2 * min(off.values()), _EXACT)), 1)
 
 
-def motion_noise(runs: Sequence[Trajectory], reach: int) -> float | None:
+def motion_noise(runs: Sequence[Unlabelled], reach: int) -> float | None:
     """Noise of forces from the motion of the worst run, over the force; root mean square over the atoms.
 
-    By stored forces, and with weights of the frames that are fitted to a sample of them. None where a run has too few
-    frames in a row.
+    By known forces, and with weights of the frames that are fitted to a sample of them. None where there are no runs,
+    or one has too few frames in a row whose forces are known.
     """
     sampled = []
-    for run in runs:
-        around = chains(run, range(-reach, reach + 1)) if run.ordered else np.empty((0, 2 * reach + 1), np.int64)
+    for run, known in runs:
+        if known is None or not run.ordered:
+            return None
+        around, _ = known.among(chains(run, range(-reach, reach + 1)))
         if not len(around):
             return None
-        sampled.append((run, around[np.unique(np.linspace(0, len(around) - 1, _SAMPLE).astype(int))]))
+        few = around[np.unique(np.linspace(0, len(around) - 1, _SAMPLE).astype(int))]
+        sampled.append((run, *known.among(few)))
     stencil = fit_stencil(sampled, reach)
-    return max(_noise(motion_test(run, reach, stencil), run) for run in runs)
+    return max((_noise(motion_test(run, reach, stencil, known), run) for run, known in runs), default=None)
 
 
 def _noise(test: MotionTest, run: Trajectory) -> float:
@@ -132,21 +138,27 @@ def choose_task(config: Config, reader: Reader) -> tuple[Config, str]:
         return with_task(config, "none"), "there are no unlabelled frames to learn from"
     config = with_reach(config, runs)
     reach = config.auxiliary.frames_on_each_side
-    if all(run.forces is not None for run in runs) and (noise := motion_noise(runs, reach)) is not None:
+    if (noise := motion_noise(runs, reach)) is not None:
         if noise <= PRECISE:
-            because = f"the motion gives the forces of unlabelled frames, {100 * noise:.2g} % off"
+            because = f"the motion gives the forces of unlabelled frames, {_per_cent(noise)} off"
             return with_task(config, "newton"), because
-        because = f"the motion gives forces that are {100 * noise:.2g} % off, and at most {100 * PRECISE:g} % is of use"
+        because = f"the motion gives forces that are {_per_cent(noise)} off, and at most {100 * PRECISE:g} % is of use"
+        if any(run.forces is None for run, _ in runs):
+            because += "; by the labels of its frames, so it may also be that of another method"
         return with_task(config, "none"), because
-    for run in runs:
+    for run, known in runs:
         try:
-            weight = float(np.mean(atom_weights(run, reach)))
+            weight = float(np.mean(atom_weights(run, reach, known=known)))
         except FramesError as error:
             return with_task(config, "none"), str(error)
         if weight < TRUSTED:
             reason = f"{run.source or 'trajectory'}: the motion does not give the forces well enough"
             return with_task(config, "none"), reason
     return with_task(config, "newton"), "the motion gives the forces of unlabelled frames"
+
+
+def _per_cent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share < 0.1 else f"{share:.0%}".replace("%", " %")
 
 
 def with_task(config: Config, task: str) -> Config:
@@ -159,14 +171,16 @@ def with_task(config: Config, task: str) -> Config:
     )
 
 
-def _unlabelled_runs(section: DataSection, reader: Reader) -> list[Trajectory]:
+def _unlabelled_runs(section: DataSection, reader: Reader) -> list[Unlabelled]:
     """The runs that have frames beyond those whose labels are used."""
-    runs: list[Trajectory] = []
+    path, ordered = (section.path, True) if section.path is not None else (section.train, False)
+    labelled = reader(path, ordered=ordered) if path is not None else ()
+    runs = []
     if section.path is not None and section.unlabelled_rest is not False:
-        runs += [run for run in reader(section.path, ordered=True) if _has_rest(section, run)]
+        runs += [run for run in labelled if _has_rest(section, run)]
     for path in section.unlabelled:
         runs += reader(path, ordered=True)
-    return runs
+    return [(run, known_forces(run, labelled)) for run in runs]
 
 
 def _has_rest(section: DataSection, run: Trajectory) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
 from pathlib import Path
@@ -14,6 +14,7 @@ from ase.data import chemical_symbols
 
 from frames.config import AuxiliarySection, Config
 from frames.data.duplicates import find_duplicates
+from frames.data.known import KnownForces, known_forces
 from frames.data.motion import atom_weights, fit_stencil, labelled_by_motion
 from frames.data.selftest import require_sound
 from frames.data.splits import split_by_time
@@ -47,6 +48,8 @@ class TrainingData:
     because: str = ""  # of a task that was decided
     stencil: Floats | None = None  # of the task newton (frames/data/stencil.py), where labels tell it
     force_weights: dict[int, Floats] = field(default_factory=dict)  # [N] of runs whose forces are those of the motion
+    motion_weights: dict[int, Floats] = field(default_factory=dict)  # [N] of runs with unlabelled frames, task newton
+    matched: dict[int, KnownForces] = field(default_factory=dict)  # labels of frames of runs that store no forces
     notes: list[str] = field(default_factory=list)  # what else somebody should know who starts this training
     report: dict[str, Any] = field(default_factory=dict)
 
@@ -125,7 +128,10 @@ def _load(config: Config, reader: Reader) -> TrainingData:
         _require_virials(data)
     data.anchor = 0 if need is None else need.anchor
     if config.auxiliary.task == "newton" and data.unlabelled:
-        data.stencil = _stencil(data, config.auxiliary.frames_on_each_side)
+        reach = config.auxiliary.frames_on_each_side
+        data.stencil = _stencil(data, reach)
+        for t in sorted({chain[0][0] for chain in data.unlabelled}):
+            data.motion_weights[t] = atom_weights(data.trajectories[t], reach, data.stencil, data.matched.get(t))
     _check_roles(data)
     data.notes += notes_on(data, config)
     if any(t in data.force_weights for t, _ in data.train):
@@ -142,9 +148,16 @@ def _load(config: Config, reader: Reader) -> TrainingData:
             "validation_frames": len(data.validation),
             "test_frames": len(data.test),
             "sources": [Path(run.source).name for run in data.trajectories],
+            "trained_on": _files(data, data.used),
+            "validated_on": _files(data, data.validation),
         }
     )
     return data
+
+
+def _files(data: TrainingData, frames: Iterable[FrameIndex]) -> list[str]:
+    """The names of the files that these frames are from."""
+    return sorted({Path(data.trajectories[t].source).name for t in {t for t, _ in frames}})
 
 
 def _stencil(data: TrainingData, reach: int) -> Floats | None:
@@ -152,13 +165,18 @@ def _stencil(data: TrainingData, reach: int) -> Floats | None:
 
     None if there are too few of both.
     """
-    for chains in ([data.chains[frame] for frame in sorted(data.chains)], _evenly(data.unlabelled, STENCIL_SAMPLE)):
+    labelled = [data.chains[frame] for frame in sorted(data.chains)]
+    labelled += [chain for chain in data.unlabelled if chain[0][0] in data.matched]
+    for chains in (labelled, _evenly(data.unlabelled, STENCIL_SAMPLE)):
         places: dict[int, list[list[int]]] = {}
         for chain in chains:
-            t = chain[0][0]
-            if t not in data.force_weights and data.trajectories[t].forces is not None:
-                places.setdefault(t, []).append([i for _, i in chain])
-        parts = [(data.trajectories[t], np.array(rows, np.int64)) for t, rows in places.items()]
+            places.setdefault(chain[0][0], []).append([i for _, i in chain])
+        parts = []
+        for t, rows in places.items():
+            run = data.trajectories[t]
+            known = None if t in data.force_weights else data.matched.get(t) or known_forces(run)
+            if known is not None:
+                parts.append((run, *known.among(np.array(rows, np.int64))))
         if (found := fit_stencil(parts, reach)) is not None:
             return found
     return None
@@ -373,7 +391,9 @@ def _add_unlabelled(
             raise FramesError(f"data.unlabelled: {path}: {names} in no labelled training frame; take those frames out")
         t = len(data.trajectories)
         if config.auxiliary.task == "newton":
-            _require_labels_agree(data, run, config.auxiliary.frames_on_each_side)
+            known = _require_labels_agree(data, run, config.auxiliary.frames_on_each_side)
+            if known is not None and run.forces is None:
+                data.matched[t] = known
         held = _held_out_too(data, run)
         gap = _gap_in(data, run, config.data.gap)
         data.trajectories.append(run)
@@ -395,18 +415,21 @@ def _gap_in(data: TrainingData, run: Trajectory, gap: int) -> int:
     return gap if mine is None or longest is None else max(gap, ceil(gap * longest / mine - 1e-6))
 
 
-def _require_labels_agree(data: TrainingData, run: Trajectory, reach: int) -> None:
-    """Raises FramesError if labels contradict the motion of a run; notes where none can be compared."""
+def _require_labels_agree(data: TrainingData, run: Trajectory, reach: int) -> KnownForces | None:
+    """The labels of frames of a run; None if there are none, which is noted. Raises FramesError if labels contradict
+    the motion of the run."""
     places: dict[int, list[int]] = {}
     for t, i in data.train:
         if t not in data.force_weights:
             places.setdefault(t, []).append(i)
     labelled = [data.trajectories[t][frames] for t, frames in places.items()]
-    if labelled and not require_same_method(run, labelled, reach):
+    known = require_same_method(run, labelled, reach)
+    if labelled and known is None:
         data.notes.append(
             f"the motion of {Path(run.source).name or 'data.unlabelled'} is taken to be by the method of the labels, "
             "since none of its frames has one"
         )
+    return known
 
 
 def _away_from(held: Sequence[int], run: Trajectory, gap: int) -> Integers:

@@ -9,7 +9,6 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from frames.config import Config
-from frames.data.motion import atom_weights
 from frames.errors import FramesError
 from frames.training.auxiliary.tasks import TASKS
 
@@ -46,9 +45,9 @@ def notes_on(data: TrainingData, config: Config) -> list[str]:
         notes.append(f"no energies are learnt, {bare[0]} has none")
     known = {int(z) for t in trained if t not in data.force_weights for z in data.trajectories[t].atomic_numbers}
     weights: dict[int, list[float]] = {}
-    for t in sorted({*(t for t in trained if t in data.force_weights), *(chain[0][0] for chain in data.unlabelled)}):
+    of_motion = {**{t: data.force_weights[t] for t in trained if t in data.force_weights}, **data.motion_weights}
+    for t, each in sorted(of_motion.items()):
         run = data.trajectories[t]
-        each = data.force_weights[t] if t in data.force_weights else atom_weights(run, reach, data.stencil)
         for z in np.unique(run.atomic_numbers).tolist():
             weights.setdefault(z, []).append(float(each[run.atomic_numbers == z][0]))
     if weights:

@@ -289,7 +289,8 @@ class Trainer:
                 "data.unlabelled, or set auxiliary.task = 'none'"
             )
         sample = [chains[i] for i in np.unique(np.linspace(0, len(chains) - 1, CHAIN_SAMPLE).astype(int))]
-        task = task_of(Setting(self.potential, self.store, auxiliary, sample, self.scale, self.data.stencil))
+        stencil, weights = self.data.stencil, self.data.motion_weights
+        task = task_of(Setting(self.potential, self.store, auxiliary, sample, self.scale, stencil, weights))
         return task.to(self.device, DTYPES[self.config.training.dtype])
 
     def _evaluate_jointly(

@@ -23,7 +23,8 @@ def off(run: Trajectory, reach: int, stencil: Floats | None) -> float:
 
 def fitted(run: Trajectory, reach: int, frames: int) -> Floats | None:
     around = chains(run, range(-reach, reach + 1))
-    return fit_stencil([(run, around[np.linspace(0, len(around) // 2, frames).astype(int)])], reach)
+    labelled = around[np.linspace(0, len(around) // 2, frames).astype(int)]
+    return fit_stencil([(run, labelled, run.forces[labelled[:, reach]])], reach)  # type: ignore[index]
 
 
 def test_central_differences() -> None:

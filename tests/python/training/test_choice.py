@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def test_frames_that_lie_apart_are_differentiated_over_more_of_them(tmp_path: Pa
         assert run.forces is not None and data.stencil is not None
         off = forces_from_motion(run, rows, data.stencil) - run.forces[rows[:, reach]]
         assert np.square(off).sum() < (0.001 if every > 1 else 1e-9) ** 2 * np.square(run.forces).mean() * off.size
-    assert best_reach([replace(run_morse(500 * every)[::every], forces=None)]) == 1  # nothing tells
+    assert best_reach([(replace(run_morse(500 * every)[::every], forces=None), None)]) == 1  # nothing tells
     asked = {"task": "newton", "reach": 3}
     raw = {"output": "unused", "data": {**section, "unlabelled_rest": True}, "model": MODEL, "auxiliary": asked}
     assert load_training_data(parse_config(raw, "test")).anchor == 3
@@ -101,6 +102,31 @@ def test_labelled_frames_in_no_order_and_a_run_beside_them(morse_trajectory: Tra
     assert len(data.train) == 15 and len(data.unlabelled) > 300
 
 
+@pytest.mark.parametrize(("every", "reach"), [(1, 1), (2, 3), (4, 6)])
+def test_labels_of_its_frames_tell_how_a_run_without_forces_was_stored(tmp_path: Path, every: int, reach: int) -> None:
+    run = run_morse(500 * every)[::every]
+    labelled = replace(run[np.random.default_rng(0).permutation(500)[:15]], times=None, velocities=None)
+    section = beside(tmp_path, labelled, replace(run, energies=None, forces=None, velocities=None))
+    for auxiliary in ({}, {"task": "newton"}):
+        raw = {"output": "unused", "data": section, "model": MODEL, "auxiliary": auxiliary}
+        data = load_training_data(parse_config(raw, "test"))
+        assert (data.auxiliary.task, data.auxiliary.reach) == ("newton", reach)
+        assert "weights of forces from motion: H 1, C 1, O 1" in data.summary
+        rows = np.array([[i for _, i in chain] for chain in data.unlabelled])
+        assert run.forces is not None and data.stencil is not None
+        off = forces_from_motion(run, rows, data.stencil) - run.forces[rows[:, reach]]
+        assert np.square(off).sum() < (0.002 if every > 1 else 1e-9) ** 2 * np.square(run.forces).mean() * off.size
+
+
+def test_a_run_without_forces_that_is_stored_too_rarely_is_left_out(tmp_path: Path) -> None:
+    """By positions alone it might pass; the labels of some of its frames tell."""
+    run = run_morse(3000)[::10]
+    labelled = replace(run[::20], times=None, velocities=None)
+    data = load(beside(tmp_path, labelled, replace(run, energies=None, forces=None, velocities=None)))
+    assert data.auxiliary.task == "none"
+    assert "% off, and at most 0.5 % is of use; by the labels of its frames" in data.summary
+
+
 @pytest.mark.parametrize("stored", [True, False])
 def test_motion_by_another_method_than_the_labels(tmp_path: Path, stored: bool) -> None:
     """Cheap dynamics beside dear labels: where the same frames show it, that is not learnt, or refused if asked for."""
@@ -112,7 +138,12 @@ def test_motion_by_another_method_than_the_labels(tmp_path: Path, stored: bool) 
     section = beside(tmp_path, dear, run if stored else bare)
     data = load(section)
     assert data.auxiliary.task == "none" and not data.unlabelled
-    assert "its motion is not that of the method of the labels: for 1" in data.summary
+    if stored:
+        assert "its motion is not that of the method of the labels: for 1" in data.summary
+    else:
+        told = r"gives forces that are [\d.]+ % off, and at most 0\.5 % is of use; by the labels of its frames"
+        assert re.search(told, data.summary)
+        assert "so it may also be that of another method" in data.summary
     raw = {"output": "unused", "data": section, "model": MODEL, "auxiliary": {"task": "newton"}}
     whose = "stored forces" if stored else "forces of its motion"
     with pytest.raises(FramesError, match=rf"run\.h5: its motion is not .*the {whose} differ from them by \d+%"):

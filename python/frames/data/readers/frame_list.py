@@ -42,13 +42,15 @@ class FrameList:
         self._last: _Group | None = None
         self._frames = 0
 
-    def add(self, atomic_numbers: Any, positions: Any, *, pbc: Any = False, **values: Any) -> None:
+    def add(
+        self, atomic_numbers: Any, positions: Any, *, pbc: Any = False, new_run: bool = False, **values: Any
+    ) -> None:
         """Append a frame; `values` are cell, energy, forces, virial, velocities, time, or None."""
         numbers = tuple(int(number) for number in atomic_numbers)
         periodic = tuple(bool(flag) for flag in np.broadcast_to(np.asarray(pbc), (3,)))
         group = self._groups.setdefault((numbers, periodic), _Group())
         run = group.runs[-1] if group.runs else 0
-        group.runs.append(run if group is self._last or not group.runs else run + 1)
+        group.runs.append(run if not group.runs or (group is self._last and not new_run) else run + 1)
         group.positions.append(positions)
         group.numbers_in_file.append(self._frames)
         for key, value in values.items():

@@ -2,7 +2,7 @@
 
 Layout: the attributes `format` and `format_version` on the root, and one group per trajectory
 (`trajectory_00000`, ...) with a dataset for each array that the trajectory has and the attributes `pbc`,
-`source`, `notes` and `metadata` (the last two as JSON).
+`source`, `notes` and `metadata` (these two as JSON) and `labels_as`.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ def _write_group(group: Any, trajectory: Trajectory) -> None:
     group.attrs["source"] = trajectory.source
     group.attrs["notes"] = json.dumps(list(trajectory.notes))
     group.attrs["metadata"] = json.dumps(dict(trajectory.metadata))
+    group.attrs["labels_as"] = trajectory.labels_as
 
 
 def read(path: Path, options: ReadOptions) -> list[Trajectory]:
@@ -126,6 +127,7 @@ def _read_group(path: Path, group: Any) -> Trajectory:
         source=str(path),
         notes=tuple(json.loads(group.attrs["notes"])),
         metadata={"original_source": group.attrs["source"], **json.loads(group.attrs["metadata"])},
+        labels_as=str(group.attrs.get("labels_as", "")),
     )
 
 

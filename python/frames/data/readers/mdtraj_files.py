@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from frames.data.clock import MOVED, stored_times
 from frames.data.readers.options import ReadOptions, check_file, check_size
 from frames.data.trajectory import Floats, Integers, Trajectory
 from frames.errors import FramesError
@@ -28,15 +29,16 @@ def read(path: Path, options: ReadOptions) -> list[Trajectory]:
     length = conversion("nm", "Å")
     cells = loaded.unitcell_vectors
     periodic = cells is not None and bool(np.all(np.linalg.norm(cells, axis=2) > 0))
+    times, moved = _times(path, loaded)
     return [
         Trajectory(
             _elements(path, loaded.topology),
             np.asarray(loaded.xyz, dtype=np.float64) * length,
             cells=np.asarray(cells, dtype=np.float64) * length if periodic else None,
             pbc=(periodic, periodic, periodic),
-            times=_times(path, loaded),
+            times=times,
             source=str(path),
-            notes=("positions in nm, single precision, no energies and forces",),
+            notes=("positions in nm, single precision, no energies and forces", *([MOVED] if moved else [])),
         )
     ]
 
@@ -68,9 +70,12 @@ def _elements(path: Path, topology: Any) -> Integers:
     return np.array(numbers, dtype=np.int64)
 
 
-def _times(path: Path, loaded: Any) -> Floats | None:
-    """fs, or None where the file has none: MDTraj gives DCD files the numbers of the frames."""
+def _times(path: Path, loaded: Any) -> tuple[Floats | None, bool]:
+    """fs, or None where the file has none: MDTraj gives DCD files the numbers of the frames. And whether single
+    precision was undone."""
     if path.suffix.lower() in _WITHOUT_TIMES or loaded.time is None or len(loaded.time) != len(loaded):
-        return None
-    times = np.asarray(loaded.time, dtype=np.float64) * conversion("ps", "fs")
-    return times if len(times) < 2 or np.ptp(times) > 0 else None
+        return None, False
+    times, moved = stored_times(np.asarray(loaded.time))
+    if len(times) > 1 and np.ptp(times) == 0:
+        return None, False
+    return times * conversion("ps", "fs"), moved

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from frames.data.clock import MOVED, stored_times
 from frames.data.readers.options import ReadOptions, check_size
 from frames.data.trajectory import Floats, Integers, Trajectory
 from frames.errors import FramesError
@@ -37,9 +38,10 @@ def read(path: Path, options: ReadOptions) -> list[Trajectory]:
             length = _factor(file["coordinates"], "nanometers", "Å")
             positions = np.asarray(file["coordinates"], dtype=np.float64) * length
             numbers = _elements(path, json.loads(_text(np.asarray(file["topology"]).reshape(-1)[0])))
-            times = None
+            times, moved = None, False
             if "time" in file:
-                times = np.asarray(file["time"], dtype=np.float64) * _factor(file["time"], "picoseconds", "fs")
+                times, moved = stored_times(np.asarray(file["time"]))
+                times *= _factor(file["time"], "picoseconds", "fs")
             cells = _cells(file) if "cell_lengths" in file else None
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, IndexError) as error:
         raise FramesError(f"{path}: not a whole HDF5 file of MDTraj ({error})") from error
@@ -52,7 +54,7 @@ def read(path: Path, options: ReadOptions) -> list[Trajectory]:
             pbc=(periodic, periodic, periodic),
             times=times,
             source=str(path),
-            notes=("positions in single precision, no energies and forces",),
+            notes=("positions in single precision, no energies and forces", *([MOVED] if moved else [])),
         )
     ]
 

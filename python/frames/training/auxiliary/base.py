@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -71,6 +71,7 @@ class Setting:
         chains: a sample of the chains that it will see.
         scale: root mean square of the labelled force components, eV/Å.
         stencil: weights of frames from which forces follow, if labels told them (frames/data/stencil.py).
+        motion_weights: [N] of every run with unlabelled frames: how far the forces of its motion can be trusted.
     """
 
     potential: Potential
@@ -79,6 +80,7 @@ class Setting:
     chains: Sequence[Chain]
     scale: float
     stencil: Floats | None = None
+    motion_weights: Mapping[int, Floats] = field(default_factory=dict)
 
     @property
     def kinds(self) -> int:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from frames.config import AuxiliarySection
-from frames.data.motion import atom_weights, momentum_direction, motion
+from frames.data.motion import momentum_direction, motion
 from frames.data.trajectory import Floats
 from frames.errors import FramesError
 from frames.nn.potential import Derivatives
@@ -30,8 +30,8 @@ class NewtonTask(AuxiliaryTask):
     """mean w(element) ‖F̂ − F‖ / scale with F from the motion (frames/data/motion.py): exact for velocity Verlet
     with every step stored, and with more frames, weighed as the labels say, good for some that lie steps apart.
 
-    The part of F̂ − F along the momenta is left out: a thermostat may be in it. The weights come from the trajectory's
-    own test of its motion, which refuses what has more than that in it.
+    The part of F̂ − F along the momenta is left out: a thermostat may be in it. The weights come from the test of
+    the run's motion, which refuses what has more than that in it.
     It is a force label like any other, so its weight does not decay.
     """
 
@@ -44,9 +44,8 @@ class NewtonTask(AuxiliaryTask):
         super().__init__()
         self.scale = setting.scale
         self.reach = setting.section.frames_on_each_side
-        runs = sorted({chain[0][0] for chain in setting.chains})
         self.stencil = setting.stencil
-        self.weights = {t: atom_weights(setting.store.trajectories[t], self.reach, self.stencil) for t in runs}
+        self.weights = setting.motion_weights
 
     def forward(
         self, chains: Sequence[Chain], anchor: Derivatives | None, model: Model, random: np.random.Generator
@@ -58,18 +57,12 @@ class NewtonTask(AuxiliaryTask):
         atoms = torch.tensor([model.store.trajectories[t].atoms for t, _ in frames], device=target.device)
         structure = torch.repeat_interleave(atoms)  # of each atom
         error = across(result.forces - target, direction, structure, len(frames))
-        weights = np.concatenate([self._weights(t, model.store) for t, _ in frames])
+        weights = np.concatenate([self.weights[t] for t, _ in frames])
         return norm_loss(error / self.scale, torch.as_tensor(weights).to(result.forces))
 
     def extent(self, chains: Sequence[Chain], model: Model) -> float:
         """See `AuxiliaryTask.extent`."""
-        return float(sum(self._weights(chain[0][0], model.store).sum() for chain in chains))
-
-    def _weights(self, t: int, store: FrameStore) -> Floats:
-        """[N] of a run, which may be too short to be in the sample of the setting."""
-        if t not in self.weights:
-            self.weights[t] = atom_weights(store.trajectories[t], self.reach, self.stencil)
-        return self.weights[t]
+        return float(sum(self.weights[chain[0][0]].sum() for chain in chains))
 
 
 def motion_forces(store: FrameStore, chains: Sequence[Chain], stencil: Floats | None = None) -> tuple[Tensor, Tensor]:
