@@ -174,8 +174,8 @@ def plot(rows: list[dict[str, Any]], group: Group) -> bool:
     import matplotlib.pyplot as plt
 
     values = by_arm(rows, "force_mae_mev_per_angstrom")
-    systems = [name for name in TITLES if "none" in values.get(name, {}) and len(values[name]) > 1]
     names = [*(arm.name for arm in (*MAIN, *LENGTHS)), *GONE]
+    systems = [name for name in TITLES if "none" in values.get(name, {}) and len(values[name].keys() & {*names}) > 1]
     if not systems:
         return False
     columns = min(4, len(systems))
