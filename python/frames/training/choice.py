@@ -158,7 +158,9 @@ def choose_task(config: Config, reader: Reader) -> tuple[Config, str]:
 
 
 def _per_cent(share: float) -> str:
-    return f"{100 * share:.2g} %" if share < 0.1 else f"{share:.0%}".replace("%", " %")
+    if share < 1e-5:
+        return "less than 0.001 %"
+    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
 
 
 def with_task(config: Config, task: str) -> Config:
