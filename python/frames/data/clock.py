@@ -1,7 +1,7 @@
 """Times that a file keeps in single precision: evenly spaced ones are put back on their grid.
 
-Single precision has seven digits: 100 ps after its start, a run that is stored every 0.5 fs has steps of 0.488 and
-0.504 fs. Forces from motion go with the square of the step, and frames that are one step apart could not be told.
+Single precision has seven digits: 1 ns after its start, a run that is stored every 0.5 fs has steps of 0.488 and
+0.549 fs. Forces from motion go with the square of the step, and frames that are one step apart could not be told.
 """
 
 from __future__ import annotations
