@@ -135,8 +135,7 @@ def enlarge(sample: Sample, atoms: int) -> Sample:
     copies = max(1, round(atoms / len(sample.atomic_numbers)))
     if copies == 1:
         return sample
-    cell = np.array(sample.cell)
-    cell = completed(cell, tuple(sample.pbc))
+    cell = completed(sample.cell, tuple(sample.pbc))
     for axis in np.flatnonzero(~sample.pbc):  # where it is of length one, across the others
         cell[axis] *= np.ptp(sample.positions @ cell[axis]) + SPACING
     counts = _counts(copies)

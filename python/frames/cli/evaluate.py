@@ -14,7 +14,7 @@ from rich.table import Table
 
 from frames.cli.progress import step_progress
 from frames.errors import FramesError
-from frames.files import require_folder, without_nan
+from frames.files import require_folder, without_nan, write_atomically
 
 if TYPE_CHECKING:
     from frames.data import Trajectory
@@ -121,12 +121,9 @@ def _known_from(training: Mapping[str, Any], name: str) -> str | None:
 
 
 def _write_numbers(path: Path | None, numbers: Mapping[str, Any]) -> None:
-    if path is None:
-        return
-    try:
-        path.write_text(json.dumps(without_nan(numbers), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise FramesError(f"{path}: cannot be written ({error})") from None
+    if path is not None:
+        text = json.dumps(without_nan(numbers), indent=1, ensure_ascii=False) + "\n"
+        write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def _spread(runs: Sequence[Trajectory], count: int | None) -> list[Trajectory]:

@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frames.data.periodic import completed
-from frames.data.trajectory import Floats, Integers, Trajectory
+from frames.data.trajectory import Floats, Integers, Trajectory, in_blocks
 
-_COORDINATES_AT_ONCE = 1 << 22
 _PAIRS_AT_ONCE = 1 << 20
 
 
@@ -39,11 +38,7 @@ def find_duplicates(a: Trajectory, b: Trajectory | None = None, tolerance: float
     candidates = _near_in_projection(first, second, tolerance)
     if b is None:
         candidates = candidates[candidates[:, 0] < candidates[:, 1]]
-    block = 1 + _COORDINATES_AT_ONCE // (1 + 3 * a.atoms)
-    same = [
-        part[_largest_difference(a, other, part, periodic) <= tolerance]
-        for part in (candidates[k : k + block] for k in range(0, len(candidates), block))
-    ]
+    same = [part[_largest_difference(a, other, part, periodic) <= tolerance] for part in in_blocks(candidates, a.atoms)]
     found = np.concatenate([np.empty((0, 2), np.int64), *same])
     return found[np.lexsort((found[:, 1], found[:, 0]))]
 

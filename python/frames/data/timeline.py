@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from frames.data.periodic import displacements
-from frames.data.trajectory import Floats, Integers, Trajectory
+from frames.data.trajectory import Floats, Integers, Trajectory, in_blocks
 from frames.errors import FramesError
 
 TIME_TOLERANCE = 0.01
@@ -18,7 +18,6 @@ MOST_BACKWARD = 0.05
 """Fraction of the steps in a file that may lie between the pieces that it was made of."""
 _JUMP_FACTOR = 5.0
 _AROUND = 11  # steps that tell what is usual
-_COORDINATES_AT_ONCE = 1 << 22
 _FEW = 0.01  # expected accidents
 _SHUFFLED_ABOVE = 0.5
 _CLOSE_STEP = 5.0
@@ -82,10 +81,10 @@ def _numbered(numbers: Integers, last: Integers) -> Integers:
 
 def _repeats(trajectory: Trajectory) -> Integers:
     """Frames whose successor, one step later, has the very same positions, where that is no matter of few digits."""
-    if trajectory.times is None:
-        return np.empty(0, np.int64)
     first = _followed(trajectory)
-    changed = np.concatenate([np.zeros(0), *(_changed(trajectory, part) for part in _in_blocks(trajectory, first))])
+    changed = np.concatenate(
+        [np.zeros(0), *(_changed(trajectory, part) for part in in_blocks(first, trajectory.atoms))]
+    )
     same = changed == 0.0
     if not same.any() or same.all():
         return np.asarray(first[same])
@@ -102,12 +101,10 @@ def _changed(trajectory: Trajectory, first: Integers) -> Floats:
 def _sudden(trajectory: Trajectory) -> Integers:
     """Frames whose successor, one step later, lies five times as far away as is usual around it, and twice as far as
     almost all there."""
-    if trajectory.times is None:
-        return np.empty(0, np.int64)
     first = _followed(trajectory)
     if len(first) < _AROUND:
         return np.empty(0, np.int64)
-    blocks = _in_blocks(trajectory, first)
+    blocks = in_blocks(first, trajectory.atoms)
     size = np.concatenate([_sizes(trajectory, np.stack([part, part + 1], axis=1)) for part in blocks])
     around = np.sort(np.lib.stride_tricks.sliding_window_view(np.pad(size, _AROUND // 2, mode="edge"), _AROUND), axis=1)
     usual = np.maximum(around[:, _AROUND // 2], 1e-3 * np.median(size))
@@ -115,16 +112,13 @@ def _sudden(trajectory: Trajectory) -> Integers:
     return np.asarray(first[(size > _JUMP_FACTOR * usual) & (size > 2 * around[:, -3])])
 
 
-def _in_blocks(trajectory: Trajectory, frames: Integers) -> list[Integers]:
-    """The frames in parts whose coordinates take little memory."""
-    block = 1 + _COORDINATES_AT_ONCE // (1 + 3 * trajectory.atoms)
-    return [frames[k : k + block] for k in range(0, len(frames), block)]
-
-
 def _followed(trajectory: Trajectory) -> Integers:
-    """Frames that the next one in the file follows one step later."""
-    found = pairs(trajectory)
-    return np.asarray(found[found[:, 1] == found[:, 0] + 1, 0])
+    """Frames that the next one in the file follows one step later, in the same run, be it in another piece."""
+    step = time_step(trajectory)
+    if trajectory.times is None or step is None:
+        return np.empty(0, np.int64)
+    later = np.abs(np.diff(trajectory.times) - step) < TIME_TOLERANCE * step
+    return np.flatnonzero(later & (np.diff(trajectory.runs) == 0))
 
 
 def in_order(trajectory: Trajectory) -> Trajectory:
@@ -241,7 +235,7 @@ class TimeLine:
 
 
 def time_line(trajectory: Trajectory) -> TimeLine:
-    """Time step, gaps, and jumps: successors displaced five times as far as the median one."""
+    """Time step, gaps, and jumps, those that `in_pieces` found included."""
     step = time_step(trajectory)
     same_run = np.flatnonzero(np.diff(trajectory.runs) == 0)
     gaps = backward = jumps = np.empty(0, np.int64)
@@ -249,10 +243,7 @@ def time_line(trajectory: Trajectory) -> TimeLine:
         steps = np.diff(trajectory.times)[same_run]
         gaps = same_run[steps > step * (1 + TIME_TOLERANCE)]
         backward = backward_steps(trajectory)
-        found = pairs(trajectory)
-        size = _sizes(trajectory, found)
-        if len(size):
-            jumps = found[size > _JUMP_FACTOR * np.median(size), 0]
+        jumps = _sudden(trajectory)
     runs = len(np.unique(trajectory.runs))
     return TimeLine(step, runs, gaps, backward, jumps, step_ratio(trajectory))
 

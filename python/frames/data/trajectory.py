@@ -15,6 +15,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 HEAVIEST_ELEMENT = 118
+_COORDINATES_AT_ONCE = 1 << 22
 LABELS, DIFFERENCE = "labels", "difference"
 """Metadata of frames whose energies and forces are those of one method minus those of another."""
 
@@ -134,6 +135,12 @@ class Trajectory:
     def with_notes(self, *notes: str) -> Trajectory:
         """The same trajectory with more notes."""
         return replace(self, notes=(*self.notes, *notes))
+
+
+def in_blocks(frames: Integers, atoms: int) -> list[Integers]:
+    """Frames, or rows of several, in parts whose coordinates take little memory."""
+    block = 1 + _COORDINATES_AT_ONCE // (1 + 3 * atoms)
+    return [frames[k : k + block] for k in range(0, len(frames), block)]
 
 
 def require_labels(trajectory: Trajectory, *what: str) -> None:

@@ -96,7 +96,7 @@ def about_order(trajectory: Trajectory, line: TimeLine, apart: Spacing) -> Itera
     if len(line.jumps):
         yield Finding(
             "WARNING",
-            f"the atoms jump after {_frames(line.jumps)}: five times the median displacement in one step",
+            f"the atoms jump after {_frames(line.jumps)}: five times as far in one step as around it",
         )
 
 

@@ -22,8 +22,7 @@ FORCE_SIZES = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, float("inf"))
 class Predictions:
     """Labels and what the model says, over F frames with together M atoms; empty where there are no labels."""
 
-    atoms: Integers  # [F] atoms of the frames that have energies
-    compositions: Integers  # [F,K] atoms of each element that occurs
+    compositions: Integers  # [F,K] atoms of each element, of the frames that have energies
     energies: Floats  # [F,2] eV: label, prediction
     elements: Integers  # [M] atomic numbers of the atoms that have forces
     forces: Floats  # [M,2,3] eV/Å
@@ -55,7 +54,6 @@ def predict(
         raise FramesError("the data hold neither energies nor forces, so there is nothing to compare with")
     for run in trajectories:
         check_elements(model.metadata.elements, run.atomic_numbers)
-    atoms: list[int] = []
     compositions: list[Integers] = []
     kinds = np.unique(np.concatenate([run.atomic_numbers for run in trajectories]))
     energies: list[tuple[float, float]] = []
@@ -69,7 +67,6 @@ def predict(
             cell = None if run.cells is None else run.cells[i]
             found = model.evaluate(run.atomic_numbers, run.positions[i], cell, np.array(run.pbc))
             if run.energies is not None:
-                atoms.append(run.atoms)
                 compositions.append(composition)
                 energies.append((float(run.energies[i]), found.energy))
             if run.forces is not None:
@@ -81,7 +78,6 @@ def predict(
             if progress is not None:
                 progress(done, total)
     return Predictions(
-        np.array(atoms, np.int64),
         np.array(compositions, np.int64).reshape(len(compositions), len(kinds)),
         np.array(energies, np.float64).reshape(-1, 2),
         np.concatenate(elements) if elements else np.zeros(0, np.int64),
@@ -100,7 +96,7 @@ def errors(found: Predictions) -> list[Error]:
     if len(found.energies):
         difference = 1e3 * (found.energies[:, 1] - found.energies[:, 0])
         table.append(_error("energy", "meV", difference))
-        table.append(_error("energy per atom", "meV", difference / found.atoms))
+        table.append(_error("energy per atom", "meV", difference / found.compositions.sum(axis=1)))
         table.append(_error("energy, mean removed", "meV", _without_zeros(difference, found.compositions)))
     if len(found.forces):
         change = 1e3 * (found.forces[:, 1] - found.forces[:, 0])
