@@ -189,6 +189,12 @@ def test_bonds_of_ethanol() -> None:
     assert find_bonds(molecule("CH3CH2OH")).shape == (2, 8)
 
 
+def test_systems_too_large_for_all_pairs(labelled: Trajectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("frames.evaluation.stability.MOST_ATOMS", 8)
+    with pytest.raises(FramesError, match=r"9 atoms, and h\(r\) looks at all pairs: at most 8; take a smaller box"):
+        run_stability(MODEL, labelled, Conditions())
+
+
 def test_what_cannot_be_scored_is_said(labelled: Trajectory, tmp_path: Path) -> None:
     model = open_model(MODEL)
     with pytest.raises(FramesError, match="neither energies nor forces"):

@@ -11,7 +11,7 @@ import torch
 from ase.symbols import Symbols
 
 from frames.data.trajectory import Trajectory
-from frames.training.dataset import TrainingData
+from frames.training.roles import TrainingData
 
 ARRAYS = ("positions", "cells", "energies", "forces", "virials", "times", "runs")
 ROLES = ("train", "validation", "test")

@@ -11,9 +11,9 @@ from frames.errors import FramesError
 from frames.export import ModelSpec
 from frames.nn.potential import Potential
 from frames.training.batch import FrameStore
-from frames.training.dataset import TrainingData
 from frames.training.finetune import adjust_reference, start_of, take_over
 from frames.training.reference import average_neighbours, energy_reference
+from frames.training.roles import TrainingData
 
 NEIGHBOUR_SETTING = {"cartesian": "average_neighbours", "equiformer": "average_degree"}
 

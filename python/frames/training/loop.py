@@ -16,12 +16,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from frames.config import Config
 from frames.errors import FramesError
 from frames.training.checkpoint import Checkpoint, averaged_potential, load_checkpoint, save_checkpoint
-from frames.training.dataset import TrainingData, load_training_data
+from frames.training.dataset import load_training_data
 from frames.training.fingerprint import data_difference, fingerprint
 from frames.training.interruption import Interruption
 from frames.training.losses import ErrorSums
 from frames.training.parallel import join_workers, leave_workers
 from frames.training.plots import plot_learning_curve
+from frames.training.roles import TrainingData
 from frames.training.stopping import VALIDATION_FORCE, stalled
 from frames.training.trainer import Trainer, predictions
 

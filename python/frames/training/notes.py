@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -11,9 +10,7 @@ from ase.data import chemical_symbols
 from frames.config import Config
 from frames.errors import FramesError
 from frames.training.auxiliary.tasks import TASKS
-
-if TYPE_CHECKING:
-    from frames.training.dataset import TrainingData
+from frames.training.roles import TrainingData
 
 
 def notes_on(data: TrainingData, config: Config) -> list[str]:

@@ -21,7 +21,6 @@ from frames.training.averaging import MovingAverage, learning_rate_factor
 from frames.training.batch import Batch, FrameIndex, FrameStore
 from frames.training.buckets import Shape, choose_buckets
 from frames.training.compiled import CompiledPotential, can_compile
-from frames.training.dataset import TrainingData
 from frames.training.initial import first_potential
 from frames.training.losses import ErrorSums, energy_loss, force_loss, virial_loss
 from frames.training.optimizer import LEARNING_RATE, make_optimizer
@@ -32,6 +31,7 @@ from frames.training.reference import (
     shortest_distances,
     virial_spread,
 )
+from frames.training.roles import TrainingData
 
 CHAIN_SAMPLE = 2000  # chains whose displacements set the scale of the auxiliary loss
 COMPILE_FROM = 4000  # steps: from here on the compilation is paid back

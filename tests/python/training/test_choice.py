@@ -17,7 +17,8 @@ from frames.data.readers.hdf5 import write
 from frames.data.trajectory import Trajectory
 from frames.errors import FramesError
 from frames.training.choice import best_reach
-from frames.training.dataset import TrainingData, load_training_data
+from frames.training.dataset import load_training_data
+from frames.training.roles import TrainingData
 from frames.training.trainer import Trainer
 
 MODEL: dict[str, Any] = {"cutoff": 4.0, "settings": {"channels": 16, "layers": 1, "radial_functions": 6}}

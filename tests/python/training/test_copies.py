@@ -15,7 +15,8 @@ from frames.data.duplicates import find_duplicates
 from frames.data.readers.hdf5 import write
 from frames.data.trajectory import Trajectory
 from frames.errors import FramesError
-from frames.training.dataset import TrainingData, load_training_data
+from frames.training.dataset import load_training_data
+from frames.training.roles import TrainingData
 
 
 def _load(data: dict[str, Any], **sections: Any) -> TrainingData:

@@ -24,9 +24,10 @@ from frames.data.trajectory import Trajectory
 from frames.errors import FramesError
 from frames.training import batch as batches
 from frames.training.buckets import choose_buckets
-from frames.training.dataset import TrainingData, load_training_data
+from frames.training.dataset import load_training_data
 from frames.training.loop import Run
 from frames.training.losses import virial_loss
+from frames.training.roles import TrainingData
 from frames.training.trainer import Trainer, predictions
 
 
